@@ -1,0 +1,52 @@
+"""Every bound of the tensor machine, in one place. All of them are consensus.
+
+Together they keep the metered multiply-accumulates of any job below 2⁶²: a constant has at most
+2³⁰ weights, a product at most 2²⁰ rows, a program at most 2¹² ops.
+"""
+
+from typing import Final
+
+PROGRAM_VERSION: Final = 1
+"""The only program format this version of the protocol knows."""
+
+MAX_PROGRAM_BYTES: Final = 2**18
+"""Canonical bytes of a program, without its weights."""
+
+MAX_OPS: Final = 4096
+MAX_CONSTS: Final = 4096
+
+MAX_DIMS: Final = 4
+"""Dimensions of one item or constant (the leading item dimension is not counted)."""
+
+MAX_DIM: Final = 2**20
+"""Length of one dimension; protocol §2 allows products no more columns than that."""
+
+MAX_TENSOR_BYTES: Final = 2**30
+"""One constant, or one value for all the items of a job."""
+
+MAX_WEIGHT_BYTES: Final = 2**33
+"""All constants of a program together."""
+
+MAX_ITEMS: Final = 2**20
+"""Items of one job, before a program's own, usually tighter bound."""
+
+OPERAND_MIN: Final = -64
+OPERAND_MAX: Final = 63
+"""Seven bits, so that an operand plus noise in [−63, 63] still fits int8 (protocol §2)."""
+
+MAX_PRODUCT_ROWS: Final = 2**20
+MAX_PRODUCT_K: Final = 16_384
+"""A longer inner dimension is multiplied in slices that start at multiples of this."""
+
+ROW_GRID: Final = 16
+K_GRID: Final = 128
+"""Tickets are drawn from 16×16 tiles folded every 128 columns (protocol §2)."""
+
+MIN_MINEABLE_K: Final = 512
+"""Below this, taking the noise off again costs more than the product itself."""
+
+LOOKUP_ENTRIES: Final = OPERAND_MAX - OPERAND_MIN + 1
+
+MIN_SHIFT: Final = 1
+MAX_SHIFT: Final = 62
+"""Requantise: |x·multiplier| < 2⁶² and the rounding half ≤ 2⁶¹, so the sum stays inside int64."""
