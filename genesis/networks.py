@@ -75,7 +75,6 @@ DEVNET: Final = replace(
     max_future_seconds=60,
     claim_window_base=12,
     window_macs_per_block=50 * 10**6,  # 2 s of a miner capped to 25 MMAC/s
-    window_bytes_per_block=1 << 20,
     max_deadline_blocks=2_000,
     blob_window=5_000,
 )
