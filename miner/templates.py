@@ -1,0 +1,140 @@
+"""Block templates: the newest one is always at hand, fetched by a thread that long-polls."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from ..core.block import MAX_SEALED_HEADER_BYTES, Header
+from ..core.codec import decode
+from ..core.errors import DecodeError, UserError
+from ..core.hashing import Hash
+from ..wallet.answers import ask, unhex
+from .node_link import BACKOFF_FIRST, BACKOFF_LIMIT, NodeAway, NodeLink
+
+_log = structlog.get_logger(__name__)
+
+POLL_SECONDS: Final = 20
+"""How long the node may hold a long poll; below the client's timeout."""
+_PAUSE: Final = 0.05
+"""Seconds to wait after a long poll that brought nothing, in case the node does not hold it."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """`gettemplate`. Height, difficulty and parent stand in the header."""
+
+    id: str
+    longpoll: str
+    header: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A header to mine."""
+
+    id: str
+    """The node's name for it."""
+    longpoll: str
+    """What the node wants to hear to tell whether it has a newer one."""
+    header: Header
+    sigma: Hash
+
+    @property
+    def difficulty(self) -> int:
+        """Expected multiply-accumulates per block."""
+        return self.header.work
+
+
+class TemplateSource:
+    """Holds the newest template of one miner; safe to share between threads.
+
+    An answer is dropped when a newer one arrived while it was under way. The next long poll names
+    the template that is held, so the node replaces at once whatever is stale.
+    """
+
+    def __init__(self, link: NodeLink, miner: Hash, payout: str) -> None:
+        """Fetch for a public key and a payout address (bech32m)."""
+        self._link = link
+        self._miner = miner
+        self._payout = payout
+        self._changed = threading.Condition()
+        self._latest: Template | None = None
+        self._version = 0
+
+    @property
+    def latest(self) -> Template | None:
+        """The newest template, None before the first."""
+        with self._changed:
+            return self._latest
+
+    def refresh(self) -> Template:
+        """Ask for the newest template now and return it. Raises UserError."""
+        with self._changed:
+            version = self._version
+        return self._publish(self._fetch({}), version)
+
+    def wait_beyond(self, parent: Hash, seconds: float) -> Template | None:
+        """Wait for a template on another parent, at most so long; return the newest."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._latest is not None and self._latest.header.parent != parent,
+                seconds,
+            )
+            return self._latest
+
+    def wait_change(self, template: Template | None, seconds: float) -> None:
+        """Wait until another template than this is held, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._latest is not template, seconds)
+
+    def follow(self, stop: threading.Event) -> None:
+        """Long-poll until `stop` is set; the body of a thread."""
+        backoff = BACKOFF_FIRST
+        while not stop.is_set():
+            try:
+                held = self.latest
+                if self._poll(held) is held:
+                    stop.wait(_PAUSE)
+                backoff = BACKOFF_FIRST
+            except UserError as error:
+                if not isinstance(error, NodeAway):  # NodeAway has been told already
+                    _log.warning("template.refused", why=str(error))
+                stop.wait(backoff)
+                backoff = min(2 * backoff, BACKOFF_LIMIT)
+
+    def _poll(self, held: Template | None) -> Template:
+        with self._changed:
+            version = self._version
+        if held is None:
+            return self._publish(self._fetch({}), version)
+        wish = {"longpoll": held.longpoll, "timeout": POLL_SECONDS}
+        return self._publish(self._fetch(wish), version)
+
+    def _fetch(self, wish: dict[str, Any]) -> Template:
+        answer = ask(
+            self._link,
+            _Answer,
+            "gettemplate",
+            miner=self._miner.hex(),
+            payout=self._payout,
+            **wish,
+        )
+        try:
+            header = decode(Header, unhex(self._link, answer.header), MAX_SEALED_HEADER_BYTES)
+        except DecodeError as error:
+            raise UserError(f"{self._link.url} sent an unreadable header: {error.detail}") from None
+        if header.miner != self._miner or header.work < 1:
+            raise UserError(f"{self._link.url} sent a header that is not for this miner")
+        return Template(answer.id, answer.longpoll, header, header.sigma)
+
+    def _publish(self, template: Template, version: int) -> Template:
+        with self._changed:
+            held = self._latest
+            if held is not None and (self._version != version or held == template):
+                return held
+            self._latest = template
+            self._version += 1
+            self._changed.notify_all()
+            return template
