@@ -77,7 +77,7 @@ class ManagedProcess:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, if it still runs."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
+            os.killpg(self._process.pid, number)  # with whatever it started itself
 
     def tail(self) -> str:
         """Return the last lines of the log, for an error message."""
@@ -92,7 +92,7 @@ class ManagedProcess:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.signal(signal.SIGKILL)
             self._process.wait()
 
 

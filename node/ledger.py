@@ -33,13 +33,19 @@ class NodeLedger:
     """Implements `p2p.ledger.Ledger` over one chain and its mempool."""
 
     def __init__(
-        self, chain: Chain, mempool: Mempool, worker: Worker, now: Callable[[], int]
+        self,
+        chain: Chain,
+        mempool: Mempool,
+        worker: Worker,
+        now: Callable[[], int],
+        on_waiting: Callable[[], None],
     ) -> None:
-        """`now` returns UTC seconds."""
+        """`now` returns UTC seconds; `on_waiting` is told of every transaction taken in."""
         self._chain: Final = chain
         self._mempool: Final = mempool
         self._worker: Final = worker
         self._now: Final = now
+        self._on_waiting: Final = on_waiting
 
     # Reading, on the event loop --------------------------------------------------------------
 
@@ -141,7 +147,9 @@ class NodeLedger:
 
     async def add_bundle(self, bundle: Bundle) -> Hash:
         """Put a transaction into the mempool and return its id. Raises as `Mempool.add`."""
-        return await self._worker.run(self._mempool.add, bundle)
+        identity = await self._worker.run(self._mempool.add, bundle)
+        self._on_waiting()
+        return identity
 
     async def build_template(self, miner: bytes, payout: bytes) -> tuple[Template, int]:
         """Return a block to mine on the tip, and the mempool's revision that it was made from."""

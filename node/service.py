@@ -122,7 +122,7 @@ class Node:
         worker = Worker(self.fail)
         self._stack.callback(worker.close)
         mempool = Mempool(chain)
-        ledger = NodeLedger(chain, mempool, worker, self._now)
+        ledger = NodeLedger(chain, mempool, worker, self._now, self._news.publish)
         self._follow(chain, mempool)
         peers = await self._start_network(ledger)
         await self._start_rpc(chain, mempool, ledger, peers)

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from ...chain.blockindex import Entry
 from ...consensus import records as r
 from ...consensus.jobs.claims import claim_overhead, window_blocks
-from ...consensus.prices import check_fee, claim_bond, job_burn
+from ...consensus.prices import check_fee, claim_bond, job_burn, subsidy
 from ...core.codec import decode
 from ...core.hashing import ZERO_HASH, read_u256
 from ...core.transaction import INSTANT_MODE, SettleJob, Transaction
@@ -22,6 +22,8 @@ METHODS: Final = MethodTable()
 
 Status = Literal["submitted", "claimed", "committed", "settled", "expired", "cancelled"]
 
+_WORKER_KIB: Final = 16
+"""KiB of claim, commitment and settlement at twice the least fee, with room to spare."""
 _CLAIM_DELAY: Final = 1
 """Blocks from a submission to the first claim that can follow it."""
 
@@ -37,7 +39,8 @@ def quotejob(
     """Return what a job takes when it is submitted in the next block.
 
     Its size is given in `items`, or as the input blob's bytes in `input_size`. `burn` and
-    `check_fee` come on top of the bounty; `bond` is what a worker stakes on that `bounty`. With a
+    `check_fee` come on top of the bounty; `bond` is what a worker stakes on that `bounty`;
+    `min_bounty` is what makes the job pay as well as mining idly, by this node's estimate. With a
     deadline of `earliest_deadline` a claim one block after the submission is just in time.
     """
     record = find_model(node, model)
@@ -60,6 +63,7 @@ def quotejob(
         "window": window,
         "earliest_deadline": claimed + claim_overhead(node.params) + window + 1,
         "bond": claim_bond(node.params, bounty, 0),
+        "min_bounty": _fair_bounty(node, job.macs),
     }
 
 
@@ -183,6 +187,18 @@ def _prospective(node: Context, model: r.Model, identity: str, items: int, bount
         check_bytes=work.check_bytes,
         window=work.window,
     )
+
+
+def _fair_bounty(node: Context, macs: int) -> int:
+    """Return what an honest worker loses on a job, which no rule of the chain prescribes.
+
+    Peeling the noise off slows a product down, to about two thirds of idle mining (docs of the
+    matmul benchmark); the tickets it misses by that are worth half the job's MACs of subsidy. Its
+    few transactions come on top.
+    """
+    reward = subsidy(node.params, node.chain.tip.height + 1)
+    missed = macs * reward // (2 * node.next_difficulty())
+    return missed + _WORKER_KIB * node.params.min_fee_per_kib
 
 
 def _settlement(node: Context, entry: Entry, job: bytes) -> tuple[Transaction, SettleJob]:

@@ -8,7 +8,7 @@ How a function runs follows from how it is registered:
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -54,7 +54,7 @@ class Method:
             raise _invalid("params must be an object or a list")
         try:
             bound = msgspec.convert(params, self.parameters)
-        except (msgspec.ValidationError, RecursionError, OverflowError) as error:
+        except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
             raise _invalid(f"{self.name}: {error}") from None
         return {name: getattr(bound, name) for name in names}
 
@@ -68,7 +68,7 @@ class MethodTable:
         for table in tables:
             self._methods.update(table._methods)
 
-    def __iter__(self) -> Iterable[Method]:
+    def __iter__(self) -> Iterator[Method]:
         return iter(self._methods.values())
 
     def get(self, name: str) -> Method | None:

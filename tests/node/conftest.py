@@ -2,18 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from pouw.consensus.ticket import Shape, Tag, prove
+from pouw.core.blob import Chunk, split_blob
 from pouw.core.block import Header, seal
 from pouw.core.codec import decode, encode
 from pouw.core.keys import PrivateKey, format_address
-from pouw.core.transaction import Body, Bundle, Payload, sign_transaction
+from pouw.core.transaction import Body, Bundle, Payload, UploadBlob, sign_transaction
 from pouw.genesis import TINY
 from pouw.genesis.networks import DEVNET_FAUCET
 from pouw.node.config import NodeConfig
@@ -92,7 +93,9 @@ class Caller:
             last = (await self.solve(await self.template()))["block"]
         return last
 
-    def sign(self, key: PrivateKey, body: Body, **changes: Any) -> Bundle:
+    def sign(
+        self, key: PrivateKey, body: Body, chunks: Sequence[Chunk] = (), **changes: Any
+    ) -> Bundle:
         """Sign a body with the key's next nonce; `changes` replace fields of the payload."""
         fields: dict[str, Any] = {
             "chain_id": TINY.chain_id,
@@ -102,7 +105,13 @@ class Caller:
             "expiry": 10_000,
             "body": body,
         }
-        return Bundle(sign_transaction(key, Payload(**{**fields, **changes})), ())
+        return Bundle(sign_transaction(key, Payload(**{**fields, **changes})), tuple(chunks))
+
+    async def upload(self, key: PrivateKey, data: bytes) -> bytes:
+        """Send a blob that fits one transaction; return its root."""
+        root, chunks = split_blob(data)
+        await self.send(self.sign(key, UploadBlob(root, len(data), 0, len(chunks)), chunks))
+        return root
 
     async def send(self, bundle: Bundle) -> str:
         """Send a bundle and count its sender's nonce; return the transaction's id."""
@@ -117,8 +126,8 @@ class Caller:
 
 def config(folder: Path, **changes: Any) -> NodeConfig:
     """Return a node of the tiny network on ports that the system chooses."""
-    fields: dict[str, Any] = {"network": "tiny", "data": folder, "p2p_port": 0, "rpc_port": 0}
-    return NodeConfig(**{"p2p_host": "127.0.0.1", **fields, **changes})
+    plain = NodeConfig("tiny", folder, p2p_port=0, rpc_port=0, p2p_host="127.0.0.1")
+    return replace(plain, **changes)
 
 
 StartNode = Callable[..., Awaitable[Caller]]

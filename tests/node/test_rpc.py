@@ -95,9 +95,7 @@ async def test_usefulness_of_idle_blocks_is_nothing(rpc: Any) -> None:
 
 async def test_a_stale_solution_is_a_block_that_loses(rpc: Any) -> None:
     early = await rpc.template()
-    late = await rpc.call(
-        "gettemplate", miner=MINER.public.hex(), payout=rpc.address(RECEIVER)
-    )
+    late = await rpc.call("gettemplate", miner=MINER.public.hex(), payout=rpc.address(RECEIVER))
     won = await rpc.solve(early)
     lost = await rpc.solve(late)
     assert won["active"] and lost["accepted"] and not lost["active"]
@@ -160,6 +158,7 @@ async def test_long_poll_waits_a_moment_for_more_transactions(rpc: Any, faucet: 
     loop = asyncio.get_running_loop()
     began = loop.time()
     waiting = asyncio.create_task(rpc.template(longpoll=template["longpoll"], timeout=20))
+    await asyncio.sleep(0.1)
     for _ in range(3):
         await rpc.send(rpc.sign(faucet, Transfer((Output(RECEIVER.address, 5),))))
     fresh = await asyncio.wait_for(waiting, 5)
