@@ -124,11 +124,13 @@ class HeaderSync:
             return 0
         except RuleViolation as error:
             raise Misbehaviour(Offence.INVALID_HEADER, str(error)) from None
-        peer.known_blocks.add(headers[-1].id)
+        last, best = headers[-1].id, self._ledger.best_header()
+        peer.known_blocks.add(last)
+        if last == best.id and best.work > peer.tip.work:
+            peer.tip = best  # it moved on without a word; now it can be asked for the bodies
         if len(headers) == MAX_HEADERS and peer.is_live:
             self._ahead[peer] = 0.0
-            self._resume[peer] = headers[-1].id
-        best = self._ledger.best_header()
+            self._resume[peer] = last
         _log.info("sync.headers", peer=str(peer), new=fresh, best_height=best.height)
         return fresh
 

@@ -7,6 +7,8 @@ state root is BROKEN_STATE.
 """
 
 import asyncio
+import gc
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ from pouw.core.transaction import (
     Payload,
     Transaction,
     Transfer,
+    UploadBlob,
     sign_transaction,
 )
 from pouw.p2p.ledger import Tip
@@ -212,6 +215,8 @@ class MemoryLedger:
         transaction = bundle.transaction
         if transaction.payload.chain_id != self._chain_id or not transaction.signature_is_valid():
             raise RuleViolation("tx-signature", "not signed for this chain")
+        if bundle.chunks and not isinstance(transaction.payload.body, UploadBlob):
+            raise RuleViolation("tx-chunks", "chunks that nothing announces")
         if transaction.payload.fee < 5:
             raise PolicyRejection("fee", "too low")
         if transaction.id in self._mempool:
@@ -358,9 +363,9 @@ class Cluster:
         self.nodes.remove(node)
         await node.network.stop()
 
-    async def stranger(self, node: Node, **hello: Any) -> Stranger:
+    async def stranger(self, target: Node, **hello: Any) -> Stranger:
         """Connect and say hello, with some fields changed; the node's hello is not read yet."""
-        stranger = await self.silent_stranger(node)
+        stranger = await self.silent_stranger(target)
         await stranger.send(make_hello(**hello))
         return stranger
 
@@ -411,8 +416,8 @@ def make_hello(**changes: Any) -> Hello:
 
 
 @pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    """Nodes and strangers of one test; afterwards no task may be left."""
+async def cluster(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Cluster]:
+    """Nodes and strangers of one test; afterwards no task may be left, no error be logged."""
     before = asyncio.all_tasks()
     cluster = Cluster()
     yield cluster
@@ -420,3 +425,7 @@ async def cluster() -> AsyncIterator[Cluster]:
     await asyncio.sleep(0)
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left, f"tasks left behind: {left}"
+    gc.collect()  # "Task was destroyed", "exception was never retrieved" are logged on deletion
+    logged = [*caplog.get_records("setup"), *caplog.get_records("call")]
+    errors = [r.getMessage() for r in logged if r.levelno >= logging.ERROR]
+    assert not errors, errors

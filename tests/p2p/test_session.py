@@ -137,10 +137,8 @@ async def test_floods(cluster: "Cluster") -> None:
         await stranger.send(Ping(bytes(8)))
     await assert_cut_off(cluster, node, stranger, Offence.FLOOD)
     stranger = await greet(cluster, node)
-    for number in range(FRAME_LIMITS[Kind.GET_PEERS].per_minute or 0):
+    for _ in range((FRAME_LIMITS[Kind.GET_PEERS].per_minute or 0) + 1):
         await stranger.send(GetPeers())
-        assert number < 1000
-    await stranger.send(GetPeers())
     await assert_cut_off(cluster, node, stranger, Offence.FLOOD)
 
 
@@ -233,7 +231,7 @@ async def test_a_peer_that_does_not_read_is_cut_off(cluster: "Cluster") -> None:
         DEFAULT_LIMITS, max_send_bytes=200_000, gossip_interval=0.001, close_timeout=0.2
     )
     node = await cluster.node(limits=limits)
-    await greet(cluster, node)
+    stranger = await greet(cluster, node)
     await cluster.until(lambda: node.peers == 1)
     deadline = time.monotonic() + 10
     # The socket's buffers swallow some megabytes of announcements before the queue grows.
@@ -244,6 +242,7 @@ async def test_a_peer_that_does_not_read_is_cut_off(cluster: "Cluster") -> None:
             node.network.announce_transaction(number.to_bytes(32, "big"))
         await asyncio.sleep(0.002)
     assert node.peers == 0
+    assert not stranger.socket.closed  # it was us who hung up
 
 
 async def test_silent_peer_is_noticed(cluster: "Cluster") -> None:
