@@ -38,7 +38,7 @@ class Miner:
         """Whether it ended by a defect of its own."""
         self._config = config
         self._device = device
-        self._link = link or NodeLink(config.node, config.token)
+        self.link = link or NodeLink(config.node, config.token)
         self._worker_thread: threading.Thread | None = None
 
     @property
@@ -72,7 +72,7 @@ class Miner:
         backoff = BACKOFF_FIRST
         while not self.stop.is_set():
             try:
-                self._link.require_network(self._config.params)
+                self.link.require_network(self._config.params)
                 return True
             except NodeAway:
                 self.stop.wait(backoff)
@@ -80,7 +80,7 @@ class Miner:
         return False
 
     def _start_threads(self, journal: Journal | None) -> None:
-        config, link = self._config, self._link
+        config, link = self._config, self.link
         templates = TemplateSource(link, config.key.public, config.payout_text)
         solutions = Solutions(link, config.key, templates, self.meter)
         idle: IdleMiner | None = None
@@ -104,9 +104,9 @@ class Miner:
         try:
             worker.run()
         except Exception:
-            _log.exception("miner.failed")
             self.failed = True
             self.stop.set()
+            _log.exception("miner.failed")
 
     def _report_until_stopped(self) -> None:
         report = Report(self.meter, time.monotonic())

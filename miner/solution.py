@@ -1,5 +1,8 @@
 """From a winning tile to a block: head, opening, seal, submission."""
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -23,13 +26,18 @@ _log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS: Final = 2.0
 """How long to wait for the node to build on a block of ours."""
+EARLY_SECONDS: Final = 1.0
+"""Between attempts to submit a block whose time the node's clock has not reached."""
+QUIET_FIRST: Final = 0.1
+QUIET_LIMIT: Final = 5.0
+"""Pause after a refusal, doubled with each that follows, in seconds."""
+_FROM_FUTURE: Final = {"reason": "from-future"}
 
 
 class _Answer(msgspec.Struct, frozen=True):
     """`submitsolution`."""
 
     block: str
-    accepted: bool
     active: bool
     """Whether the block is the tip now."""
 
@@ -51,22 +59,47 @@ class Work:
         return _root(self.a), _root(self.b)
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A winner ready to be sent, as often as it takes."""
+
+    template: Template
+    tag: Tag
+    request: dict[str, str]
+
+
 class Solutions:
     """Submits winners: one per parent, since only one block can follow it."""
 
     def __init__(
-        self, link: NodeLink, key: PrivateKey, templates: TemplateSource, meter: Meter
+        self,
+        link: NodeLink,
+        key: PrivateKey,
+        templates: TemplateSource,
+        meter: Meter,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Seal with `key`, the key that the templates' headers name."""
+        """Seal with `key`, the key that the templates' headers name. `now` is in seconds."""
         self._link = link
         self._key = key
         self._templates = templates
         self._meter = meter
+        self._now = now
         self._solved: Hash = ZERO_HASH
+        self._early: _Block | None = None
+        self._refusals = 0
+        self._quiet_until = 0.0
 
     def wanted(self, template: Template) -> bool:
-        """Tell whether a winner under this template could still become the tip."""
-        return template.header.parent != self._solved
+        """Tell whether a winner under this template could still become the tip.
+
+        After refusals the answer is no for a while, so that a miner and a node that disagree do
+        not shout at each other.
+        """
+        parent, early = template.header.parent, self._early
+        if early is not None and early.template.header.parent == parent:
+            return False
+        return parent != self._solved and self._now() >= self._quiet_until
 
     def submit(self, template: Template, work: Work, tile: tuple[int, int], lanes: bytes) -> None:
         """Make a block of a winning tile (row, column) and its transcript; hand it to the node.
@@ -77,35 +110,57 @@ class Solutions:
         if not self.wanted(template):
             return
         head = make_head(work.shape, work.tag, work.roots, tile, lanes)
-        sealed = seal(self._key, template.header, head)
-        opening = make_opening(work.a, work.b, tile)
+        request = {
+            "template": template.id,
+            "head": encode(head).hex(),
+            "opening": encode(make_opening(work.a, work.b, tile)).hex(),
+            "signature": seal(self._key, template.header, head).signature.hex(),
+        }
+        self._send(_Block(template, work.tag, request))
+
+    def retry(self) -> None:
+        """Send a block again that came too early for the node's clock, once it is time."""
+        block, latest = self._early, self._templates.latest
+        if block is None or self._now() < self._quiet_until:
+            return
+        if latest is not None and latest.header.parent != block.template.header.parent:
+            self._early = None  # another block was faster
+            return
+        self._send(block)
+
+    def _send(self, block: _Block) -> None:
         try:
-            answer = ask(
-                self._link,
-                _Answer,
-                "submitsolution",
-                template=template.id,
-                head=encode(head).hex(),
-                opening=encode(opening).hex(),
-                signature=sealed.signature.hex(),
-            )
-            self._take(template, work.tag, answer)
-            self._templates.refresh()
+            answer = ask(self._link, _Answer, "submitsolution", **block.request)
         except RpcError as refusal:
-            _log.warning("block.refused", height=template.header.height, why=refusal.message)
-            self._refresh_quietly()
+            self._refused(block, refusal)
         except UserError as error:
             if not isinstance(error, NodeAway):
                 _log.warning("block.unsubmitted", why=str(error))
-        if not self.wanted(template):
-            self._templates.wait_beyond(template.header.parent, SETTLE_SECONDS)
-
-    def _take(self, template: Template, tag: Tag, answer: _Answer) -> None:
-        if not answer.accepted:
-            _log.warning("block.refused", height=template.header.height, why="not accepted")
             return
-        self._solved = template.header.parent
-        fields = {"height": template.header.height, "block": answer.block}
+        else:
+            self._taken(block, answer)
+        self._refresh_quietly()
+        parent = block.template.header.parent
+        if parent == self._solved:
+            self._templates.wait_beyond(parent, SETTLE_SECONDS)
+
+    def _refused(self, block: _Block, refusal: RpcError) -> None:
+        height = block.template.header.height
+        if refusal.data == _FROM_FUTURE:
+            if self._early is not block:
+                _log.info("block.early", height=height, why=refusal.message)
+            self._early = block
+            self._quiet_until = self._now() + EARLY_SECONDS
+            return
+        _log.warning("block.refused", height=height, why=refusal.message)
+        self._early = None
+        self._quiet_until = self._now() + min(QUIET_LIMIT, QUIET_FIRST * 2**self._refusals)
+        self._refusals = min(self._refusals + 1, 16)
+
+    def _taken(self, block: _Block, answer: _Answer) -> None:
+        header, tag = block.template.header, block.tag
+        self._solved, self._early, self._refusals = header.parent, None, 0
+        fields: dict[str, str | int] = {"height": header.height, "block": answer.block}
         if tag.job_id != NO_JOB:
             fields |= {"job": tag.job_id.hex(), "op": tag.op}
         if not answer.active:

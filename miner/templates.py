@@ -99,6 +99,8 @@ class TemplateSource:
                     stop.wait(_PAUSE)
                 backoff = BACKOFF_FIRST
             except UserError as error:
+                if stop.is_set():
+                    return
                 if not isinstance(error, NodeAway):  # NodeAway has been told already
                     _log.warning("template.refused", why=str(error))
                 stop.wait(backoff)

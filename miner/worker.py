@@ -80,6 +80,7 @@ class Worker:
         if template is None or self._link.away:
             self._stop.wait(PAUSE_SECONDS)
             return
+        self._solutions.retry()
         try:
             self._tend(template)
         except NodeAway:
@@ -156,8 +157,10 @@ class Worker:
             return None
         if window_end is not None and template.header.height >= window_end:
             raise OutOfTime
-        if template.header.parent != self._tended and not self._link.away:
-            template = self._deliver(template)
+        if not self._link.away:
+            self._solutions.retry()
+            if template.header.parent != self._tended:
+                template = self._deliver(template)
         return template
 
     def _deliver(self, template: Template) -> Template:

@@ -27,7 +27,6 @@ EDGES: dict[tuple[str, str], str] = {
     ("p2p", "core"): "moves headers, bodies and transactions",
     ("wallet", "core"): "builds and signs transactions",
     ("wallet", "genesis"): "address prefix, chain id and fees of a network",
-    ("wallet", "vm"): "encodes inputs and reads outputs of programs",
     ("node", "core"): "decodes what clients send",
     ("node", "genesis"): "starts on a network",
     ("node", "vm"): "describes models to clients",
