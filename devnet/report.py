@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 
 @dataclass(slots=True)
@@ -26,12 +25,9 @@ class Report:
     def show(self, console: Console) -> None:
         """Print the facts, one a line, then every claim with its verdict."""
         console.print("\n[bold]The main job[/bold]")
-        facts = Table.grid(padding=(0, 2))
-        facts.add_column(style="cyan")
-        facts.add_column(overflow="fold")
+        width = max(map(len, self.facts), default=0)
         for name, value in self.facts.items():
-            facts.add_row(name, str(value))
-        console.print(facts)
+            console.print(f"[cyan]{name:{width}}[/cyan]  {value}", soft_wrap=True)
         console.print()
         for name, holds in self.checks.items():
             console.print("[green]✓[/green]" if holds else "[red]✗[/red]", name)

@@ -40,13 +40,14 @@ def check_named_job(state: State, head: Head, miner: bytes, checker: ResultCheck
 
 
 def record_provenance(state: State, parent: SealedHeader) -> None:
-    """Remember that the parent block was mined with a product of a live job."""
+    """Remember that the parent block was mined with a product of a job.
+
+    The job is live still: it was after the parent's transactions, and nothing came in between.
+    """
     head = parent.head
     if head.job_id == ZERO_HASH:
         return
     job = state.job(head.job_id)
-    if not is_live(job):
-        return
     entries = list(job.provenance)
     for position, entry in enumerate(entries):
         if (entry.op, entry.root_a, entry.root_b) == (head.op, head.root_a, head.root_b):

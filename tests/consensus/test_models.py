@@ -18,11 +18,12 @@ from pouw.tests.consensus.world import (
     Kit,
     World,
     layered_kit,
+    narrowing,
     plain_kit,
 )
 from pouw.vm.frontends.builder import ProgramBuilder
 from pouw.vm.operands import pad_operand
-from pouw.vm.ops import Matmul, Relu, Requantise
+from pouw.vm.ops import Matmul, Relu
 from pouw.vm.program import encode_program
 from pouw.vm.types import Declaration, DType, Interval, TensorType
 
@@ -111,9 +112,7 @@ def test_submitting_on_long_programs_is_metered_too(world: World) -> None:
     kit = relus(200)
     model = world.register(kit)
     world.publish(kit.data)
-    jobs = [
-        world.sign(ALICE, world.submission(model, kit.data), ahead=i) for i in range(3)
-    ]
+    jobs = [world.sign(ALICE, world.submission(model, kit.data), ahead=i) for i in range(3)]
     world.mine(*jobs[:2])
     jobs = [world.sign(BOB, world.submission(model, kit.data), ahead=i) for i in range(3)]
     world.refuse("block-budget", *jobs)
@@ -137,7 +136,7 @@ def test_a_weight_used_by_many_products_is_committed_to_once(world: World) -> No
     last = builder.source()
     for _ in range(5):
         wide = builder.op(Matmul, last, weight)
-        last = builder.op(lambda x, c: Requantise(x, c, 1, -64, 63), wide, scale)
+        last = builder.op(narrowing(1), wide, scale)
     kit = Kit(*builder.finish(), bytes(16))
     model = world.scratch().model(world.register(kit))
     assert len(model.weight_roots) == 5

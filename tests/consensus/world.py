@@ -4,7 +4,7 @@ Headers are signed but carry no won ticket: tickets are judged before the transi
 tests of their own. After every block the whole state is held to the supply invariant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -50,7 +50,7 @@ from pouw.vm.executor import execute
 from pouw.vm.frontends.builder import ProgramBuilder
 from pouw.vm.multiplier import ReferenceMultiplier
 from pouw.vm.operands import pad_operand, padded_shape
-from pouw.vm.ops import Argmax, Matmul, Requantise
+from pouw.vm.ops import Argmax, Matmul, Op, Requantise
 from pouw.vm.products import Product
 from pouw.vm.program import Program, encode_program
 from pouw.vm.tensor import encode_output
@@ -89,6 +89,11 @@ def _operand(seed: int, *shape: int) -> NDArray[np.int8]:
     return np.random.default_rng(seed).integers(-64, 64, shape, dtype=np.int8)
 
 
+def narrowing(shift: int) -> Callable[[int, int], Op]:
+    """Return how to build a requantisation to all of int8's operand range."""
+    return lambda x, multiplier: Requantise(x, multiplier, shift, -64, 63)
+
+
 def plain_kit(seed: int = 0) -> Kit:
     """One product of k = 32, which every node recomputes."""
     builder = ProgramBuilder(_declare(32))
@@ -103,10 +108,8 @@ def layered_kit(seed: int = 0) -> Kit:
         Matmul, builder.source(), builder.constant(_operand(seed, 16, 256), DType.INT8)
     )
     scale = builder.constant(np.array([1 << 20], np.int32), DType.INT32)
-    narrow = builder.op(lambda x, c: Requantise(x, c, 30, -64, 63), hidden, scale)
-    scores = builder.op(
-        Matmul, narrow, builder.constant(_operand(seed + 1, 3, 16), DType.INT8)
-    )
+    narrow = builder.op(narrowing(30), hidden, scale)
+    scores = builder.op(Matmul, narrow, builder.constant(_operand(seed + 1, 3, 16), DType.INT8))
     builder.op(Argmax, scores)
     return Kit(*builder.finish(), _operand(seed + 2, 2, 256).tobytes())
 
@@ -116,9 +119,7 @@ class Trace:
     """Multiplies, and keeps every product with its operands."""
 
     products: list[tuple[Product, NDArray[np.int8], NDArray[np.int8], NDArray[np.int32]]] = field(
-        default_factory=list[
-            tuple[Product, NDArray[np.int8], NDArray[np.int8], NDArray[np.int32]]
-        ]
+        default_factory=list[tuple[Product, NDArray[np.int8], NDArray[np.int8], NDArray[np.int32]]]
     )
 
     def product(
@@ -188,7 +189,10 @@ class World:
         return sign_transaction(key, payload)
 
     def seal(
-        self, transactions: Sequence[Transaction], miner: PrivateKey = MINER, head: Head = EMPTY_HEAD
+        self,
+        transactions: Sequence[Transaction],
+        miner: PrivateKey = MINER,
+        head: Head = EMPTY_HEAD,
     ) -> SealedHeader:
         """Return the sealed header of a block on the tip."""
         header = Header(
@@ -211,9 +215,7 @@ class World:
         block = self.seal(transactions, miner, head)
         before = dict(self.state)
         try:
-            diff = apply_block(
-                self.state, self.params, self.tip, block, transactions, self.checker
-            )
+            diff = apply_block(self.state, self.params, self.tip, block, transactions, self.checker)
         finally:
             assert self.state == before
         self._apply(diff)
@@ -272,7 +274,7 @@ class World:
     def submission(
         self, model: Hash, data: bytes, *, bounty: int = 10 * COIN, blocks: int = 50
     ) -> SubmitJob:
-        """Return a submission that ends `blocks` after the next block; its input is on the chain."""
+        """Return a submission whose deadline is `blocks` after the next block."""
         root = blob_root(data)
         return SubmitJob(model, root, INSTANT_MODE, bounty, self.height + 1 + blocks)
 
