@@ -155,7 +155,8 @@ def submit(
         _check_deadline(purse.params, deadline, quoted.earliest_deadline - height)
     reward = quoted.min_bounty if reward is None else reward
     _tell_price(quoted, reward, upload_fee(client, purse.params, data))
-    confirm("Submit the job?", yes)
+    if not yes:
+        confirm("Submit the job?")
     key = purse.key()
     with shown_progress() as progress:
         session = purse.session(key, progress)
@@ -182,7 +183,7 @@ def status(identity: str, target: Target, as_json: bool) -> None:
     if as_json:
         print_json(client.call("getjob", id=raw.hex()))
         return
-    facts = {"id": found.id, **msgspec.structs.asdict(found)}
+    facts: dict[str, Any] = {"id": found.id, **msgspec.structs.asdict(found)}
     for name in ("bounty", "check_fee", "burn"):
         facts[name] = _pouw(facts[name])
     print_fields(facts)

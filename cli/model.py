@@ -161,7 +161,8 @@ def register(
         f"good; putting them on the chain takes about {format_amount(fee)} POUW.",
         err=True,
     )
-    confirm("Register the model?", yes)
+    if not yes:
+        confirm("Register the model?")
     key = purse.key()
     with shown_progress() as progress:
         identity = jobs.register_model(purse.session(key, progress), offer, timeout)

@@ -48,7 +48,9 @@ password_option: Final = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help=f"File whose first line is the password; else ${PASSWORD_VARIABLE}, else asked for.",
 )
-account_option: Final = click.option("--account", metavar="LABEL", help="Not the first account.")
+account_option: Final = click.option(
+    "--account", metavar="LABEL", help="Which account.  [default: the first]"
+)
 timeout_option: Final = click.option(
     "--timeout",
     type=click.IntRange(1),
@@ -168,9 +170,9 @@ def first_line(file: Path, what: str) -> str:
     return lines[0]
 
 
-def confirm(question: str, yes: bool) -> None:
-    """Ask on a terminal, unless the answer was given. Raises UserError when it is no."""
-    if not yes and sys.stdin.isatty() and not click.confirm(question, err=True):
+def confirm(question: str) -> None:
+    """Ask whoever sits at a terminal; a script goes on. Raises UserError when the answer is no."""
+    if sys.stdin.isatty() and not click.confirm(question, err=True):
         raise UserError("nothing was sent")
 
 

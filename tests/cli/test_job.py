@@ -2,14 +2,15 @@
 
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pouw.core.keys import parse_address
 from pouw.genesis import TINY
 from pouw.tests.cli.town import (
+    CHEAP,
     COIN,
     DATA,
     ITEMS,
@@ -23,6 +24,8 @@ from pouw.tests.cli.town import (
     on_terminal,
     open_town,
 )
+from pouw.wallet import keystore
+from pouw.wallet.mnemonic import generate_phrase
 
 RAW_OUTPUT = OUTPUT.astype("<i4").tobytes()
 UNKNOWN = "ab" * 32
@@ -130,19 +133,28 @@ def test_a_result_is_written_as_its_name_says(town: Town, settled: str, tmp_path
     assert files_in(tmp_path) == {npy, raw}
 
 
-def test_a_job_is_waited_for_until_it_is_settled(town: Town, model: str, images: Path) -> None:
+@contextmanager
+def once_submitted(town: Town, act: Callable[[str], None]) -> Generator[None]:
+    """Do something with the next job that appears, in a thread that mines meanwhile."""
     known = {each["id"] for each in town.client.call("listjobs")}
 
-    def work() -> None:
-        new = town.session(WORKER).patience(30)
+    def follow() -> None:
+        patience = town.session(WORKER).patience(30)  # pauses by mining
         while not (found := {each["id"] for each in town.client.call("listjobs")} - known):
-            new.pause("the job")
-        town.work(found.pop(), RAW_OUTPUT)
+            patience.pause("the job")
+        act(found.pop())
 
-    worker = threading.Thread(target=work)
-    worker.start()
-    ended = town.pouw("job", "submit", model, "--input", images, "--wait", "--json")
-    worker.join()
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def test_a_job_is_waited_for_until_it_is_settled(town: Town, model: str, images: Path) -> None:
+    with once_submitted(town, lambda identity: town.work(identity, RAW_OUTPUT)):
+        ended = town.pouw("job", "submit", model, "--input", images, "--wait", "--json")
     assert ended.code == 0, ended
     answer = json.loads(ended.out)
     assert (answer["status"], answer["worker"]) == ("settled", address(WORKER))
@@ -164,13 +176,9 @@ def test_a_job_is_waited_for_until_it_expires(town: Town, model: str, images: Pa
 
 
 def test_waiting_for_a_job_that_expires_is_an_error(town: Town, model: str, images: Path) -> None:
-    with town.mining():
-        timer = threading.Timer(2, town.mine, (TINY.max_deadline_blocks,))
-        timer.start()
+    with once_submitted(town, lambda _: town.mine(TINY.max_deadline_blocks)):
         ended = town.pouw("job", "submit", model, "--input", images, "--wait")
-        timer.join()
-    identity = ended.out.strip()
-    assert ended.error == f"job {identity} is expired: it has no result"
+    assert ended.error == f"job {ended.out.strip()} is expired: it has no result"
 
 
 def test_an_unclaimed_job_is_taken_back(town: Town, model: str, images: Path) -> None:
@@ -187,8 +195,7 @@ def test_an_unclaimed_job_is_taken_back(town: Town, model: str, images: Path) ->
 def test_only_the_owner_cancels(town: Town, model: str, images: Path, tmp_path: Path) -> None:
     identity = submitted(town, model, images)
     path = tmp_path / "wallet.json"
-    made = town.pouw("wallet", "new", "--wallet", path, "--json")
-    town.fund(parse_address(json.loads(made.out)["address"], TINY.address_prefix))
+    town.fund(keystore.create(path, TINY, generate_phrase(), PASSWORD, cost=CHEAP).key().address)
     ended = town.pouw("job", "cancel", identity, "--wallet", path)
     assert "job-owner" in ended.error
     assert town.job(identity)["status"] == "submitted"

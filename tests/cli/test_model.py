@@ -11,7 +11,9 @@ from pouw.cli.model import ModelAnswer, load_model
 from pouw.core.errors import UserError
 from pouw.genesis import MAINNET, TINY
 from pouw.tests.cli.town import (
+    CHEAP,
     FRIEND,
+    PASSWORD,
     PROGRAM,
     WEIGHTS,
     Ended,
@@ -23,6 +25,8 @@ from pouw.tests.cli.town import (
 from pouw.vm.ops import Matmul
 from pouw.vm.program import Program, encode_program
 from pouw.vm.types import Declaration, DType, Interval, TensorType
+from pouw.wallet import keystore
+from pouw.wallet.mnemonic import generate_phrase
 
 FRIEND_TEXT = address(FRIEND)
 
@@ -100,6 +104,18 @@ def test_nothing_is_sent_unless_a_person_agrees(town: Town) -> None:
     assert town.balance(town.key) == balance
 
 
+def test_a_person_who_agrees_sees_the_progress(town: Town) -> None:
+    program, weights = town.model_files()
+    weights.write_bytes(bytes(128))
+    arguments = ("model", "register", "--program", program, "--weights", weights, "--name", "[red]")
+    with town.mining():
+        code, shown = on_terminal(arguments, [("Register the model?", "y")], town.env)
+    assert code == 0, shown
+    assert "uploading the weights" in shown and "registering [red]" in shown
+    identity = shown.rpartition("\n")[0].splitlines()[-1].rpartition("K")[2].strip()
+    assert town.client.call("getmodel", id=identity)["name"] == "[red]"
+
+
 # Wrong models ---------------------------------------------------------------------------------
 
 
@@ -173,8 +189,7 @@ def test_a_licence_that_is_no_text_is_refused(town: Town, tmp_path: Path) -> Non
 
 def test_an_uploader_without_money_is_told(town: Town, tmp_path: Path) -> None:
     path = tmp_path / "wallet.json"
-    made = town.pouw("wallet", "new", "--wallet", path)
-    assert made.code == 0, made
+    keystore.create(path, TINY, generate_phrase(), PASSWORD, cost=CHEAP)
     weights = np.zeros((8, 16), np.int8).tobytes()  # not on the chain yet
     ended = register(town, "--wallet", path, weights=weights)
     assert "balance" in ended.error

@@ -3,7 +3,7 @@
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from pouw.cli.tensorfile import (
 from pouw.core.errors import UserError
 from pouw.vm.types import Declaration, DType, Interval, TensorType
 
+ORDERS: Final[tuple[Literal["C", "F"], ...]] = ("C", "F")
 DTYPES = {DType.INT8: np.int8, DType.INT32: np.int32}
 
 
@@ -57,7 +58,7 @@ def refuse(tmp_path: Path, content: bytes, expected: InputRule = BYTES16) -> str
     shape=st.lists(st.integers(1, 5), max_size=4),
     items=st.integers(1, 9),
     dtype=st.sampled_from(DType),
-    order=st.sampled_from("CF"),
+    order=st.sampled_from(ORDERS),
     big=st.booleans(),
     version=st.sampled_from([(1, 0), (2, 0), (3, 0)]),
     seed=st.integers(0, 2**32),
@@ -66,16 +67,16 @@ def test_npy_gives_what_numpy_reads(
     shape: list[int],
     items: int,
     dtype: DType,
-    order: str,
+    order: Literal["C", "F"],
     big: bool,
     version: tuple[int, int],
     seed: int,
 ) -> None:
     values = np.random.default_rng(seed).integers(-64, 64, (items, *shape), DTYPES[dtype])
-    stored = np.asarray(values, order=order).astype(values.dtype.newbyteorder(">" if big else "<"))  # type: ignore[arg-type]
+    stored = np.asarray(values, order=order).astype(values.dtype.newbyteorder(">" if big else "<"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input.npy"
-        path.write_bytes(npy(np.asarray(stored, order=order), version))  # type: ignore[arg-type]
+        path.write_bytes(npy(np.asarray(stored, order=order), version))
         data = read_input(path, rule(dtype, *shape))
         assert data == values.astype(dtype.storage).tobytes()
         raw = Path(folder) / "input.raw"
