@@ -116,20 +116,22 @@ class Chain:
                 raise MissingParent(block)
             if entry.invalid:
                 raise RuleViolation(entry.invalid, "the block is known to be invalid")
-            if entry.has_body:
-                return
-            try:
-                check_body(entry.sealed, body, self.params)
-            except RuleViolation as violation:
-                self._condemn(entry, violation)
-                raise
-            writes = _index_write(block, entry.sealed, has_body=True)
-            writes[schema.body_key(block)] = encode(body)
-            self._store.write(writes)
-            self.index.mark_body(entry)
+            if not entry.has_body:
+                self._store_body(entry, body)
             self._activate()
             if entry.invalid:
                 raise RuleViolation(entry.invalid, f"block {block.hex()} is invalid")
+
+    def _store_body(self, entry: Entry, body: BlockBody) -> None:
+        try:
+            check_body(entry.sealed, body, self.params)
+        except RuleViolation as violation:
+            self._condemn(entry, violation)
+            raise
+        writes = _index_write(entry.id, entry.sealed, has_body=True)
+        writes[schema.body_key(entry.id)] = encode(body)
+        self._store.write(writes)
+        self.index.mark_body(entry)
 
     # Looking up ----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from ..core.errors import UserError
 from ..devnet.cluster import PASSWORD, Cluster
 from ..devnet.demo import IDLE_RATE, MINERS, NODES, run_demo
+from ..devnet.digits import train_digits
 from .common import json_option, print_json
 
 _WATCH_SECONDS: Final = 1.0
@@ -66,6 +67,27 @@ def up(nodes: int, miners: int, idle_rate: str, folder: Path) -> None:
         cluster.start(Steps(Console(stderr=True, highlight=False)))
         _describe(cluster)
         _watch(cluster)
+
+
+@devnet.command(epilog="Example: pouw devnet digits --folder digits")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("digits"),
+    show_default=True,
+    help="Where the files go.",
+)
+def digits(folder: Path) -> None:
+    """Train the demo's classifier and write the files to register and ask it.
+
+    digits.program and digits.weights are for `pouw model register`, images.npy holds images it
+    has not seen for `pouw job submit`, labels.npy their true digits.
+    """
+    model = train_digits()
+    model.save(folder)
+    click.echo(f"accuracy of the float model: {model.accuracy(model.float_answers):.2%}", err=True)
+    for name in sorted(path.name for path in folder.iterdir()):
+        click.echo(str(folder / name))
 
 
 class Steps:

@@ -24,9 +24,8 @@ from ..miner.rate import format_rate, parse_rate
 from ..miner.service import Miner
 from ..node.logs import configure_logs
 from ..wallet import keystore
-from ..wallet.private_file import read_bounded
+from .purse import first_line, read_password
 
-_MAX_SECRET_BYTES: Final = 4096
 _DEFAULT_COMMAND: Final = "run"
 
 
@@ -91,7 +90,7 @@ def run(
     tokens = _token_source(token, token_file)
     opened = open_device(device)
     use_one_thread()
-    unlocked = keystore.unlock(wallet, _password(password_file))
+    unlocked = keystore.unlock(wallet, read_password(password_file))
     params, key = unlocked.params, unlocked.key()
     own = format_address(key.address, params.address_prefix)
     config = MinerConfig(
@@ -161,15 +160,6 @@ def _run_until_signal(miner: Miner) -> None:
     sys.exit(status)
 
 
-def _password(file: Path | None) -> str:
-    if file is not None:
-        return _first_line(file)
-    password = os.environ.get("POUW_WALLET_PASSWORD")
-    if password is not None:
-        return password
-    return str(click.prompt("Wallet password", hide_input=True, err=True))
-
-
 def _token_source(token: str | None, file: Path | None) -> TokenSource:
     if token is not None and file is not None:
         raise UserError("give either --token or --token-file")
@@ -178,21 +168,11 @@ def _token_source(token: str | None, file: Path | None) -> TokenSource:
 
     def read() -> str | None:
         try:
-            return _first_line(file)
+            return first_line(file, "the token")
         except UserError:
             return None  # the node is not up yet, or not any more: calls to it will say so
 
     return read
-
-
-def _first_line(file: Path) -> str:
-    try:
-        lines = read_bounded(file, _MAX_SECRET_BYTES).decode().splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{file} does not hold text") from None
-    if not lines or not lines[0]:
-        raise UserError(f"{file} is empty")
-    return lines[0]
 
 
 def _configure_json_logs() -> None:

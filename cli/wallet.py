@@ -6,20 +6,16 @@ from typing import Any, Final
 
 import click
 
-from ..core.codec import encode
 from ..core.errors import UserError
 from ..core.keys import parse_address
-from ..core.transaction import Body
 from ..core.units import format_amount, parse_amount
 from ..genesis import network as network_params
 from ..wallet import bodies, keystore
-from ..wallet.answers import AccountState, SentTransaction, ask
-from ..wallet.builder import Builder, Terms
+from ..wallet.answers import AccountState, ask
 from ..wallet.hd import account_path
 from ..wallet.keystore import Account, Keystore, UnlockedWallet
 from ..wallet.mnemonic import WORD_COUNTS, generate_phrase, phrase_entropy
 from ..wallet.private_file import read_bounded
-from ..wallet.session import EXPIRY_BLOCKS, Sent, Session
 from .arguments import parse_payments
 from .common import json_option, network_option, print_json, print_rows
 from .progress import shown_progress
@@ -246,10 +242,7 @@ def send(
     key = purse.key()
     with shown_progress() as progress:
         session = purse.session(key, progress)
-        if fee_units is None:
-            sent = session.send(body)
-        else:
-            sent = _send_for(fee_units, Builder(purse.params, key), session, body)
+        sent = session.send(body, fee=fee_units)
         answer: dict[str, Any] = {"id": sent.id.hex(), "paid": paid, "status": "pending"}
         if wait:
             click.echo(f"sent as {sent.id.hex()}", err=True)
@@ -262,17 +255,6 @@ def send(
     click.echo(sent.id.hex())
     if wait:
         click.echo(f"{format_amount(paid)} POUW paid in block {answer['height']}")
-
-
-def _send_for(fee: int, builder: Builder, session: Session, body: Body) -> Sent:
-    """Do as Session.send for a fee in base units that the sender chose."""
-    expiry = session.info().height + EXPIRY_BLOCKS
-    bundle = builder.build(body, Terms(session.account().pending_nonce, expiry, fee))
-    identity = bundle.transaction.id
-    taken = ask(session.client, SentTransaction, "sendtransaction", bundle=encode(bundle).hex())
-    if taken.id != identity.hex():
-        raise UserError(f"the node at {session.client.url} took another transaction than sent")
-    return Sent(identity, expiry)
 
 
 def _load(given: Path | None, network: str) -> Keystore:

@@ -6,6 +6,7 @@ images of 8×8 pixels.) Hidden layers of 640 give products whose k is long enoug
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +35,15 @@ class DigitsModel:
     """(N,) true digits of the held-out images."""
     float_answers: NDArray[np.int64]
     """(N,) the float model's answers on them."""
+
+    def save(self, folder: Path) -> None:
+        """Write program, weights, images and labels as files that the commands take."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "digits.program").write_bytes(self.program)
+        (folder / "digits.weights").write_bytes(self.weights)
+        images = np.frombuffer(self.input, np.int8).reshape(len(self.labels), -1)
+        np.save(folder / "images.npy", images)
+        np.save(folder / "labels.npy", self.labels)
 
     def accuracy(self, answers: NDArray[Any]) -> float:
         """Return the share of right answers, for display."""

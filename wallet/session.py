@@ -119,14 +119,16 @@ class Session:
         """Start a deadline."""
         return Patience(self.pace, seconds)
 
-    def send(self, body: Body, chunks: Sequence[Chunk] = ()) -> Sent:
+    def send(self, body: Body, chunks: Sequence[Chunk] = (), fee: int | None = None) -> Sent:
         """Sign a transaction with the next nonce and hand it to the node.
+
+        `fee` is in base units; without one, twice the least rate is paid.
 
         Raises UserError when the node cannot be reached or serves another network, RpcError when
         it refuses the transaction.
         """
         expiry = self.info().height + EXPIRY_BLOCKS
-        terms = Terms(nonce=self.account().pending_nonce, expiry=expiry)
+        terms = Terms(self.account().pending_nonce, expiry, fee)
         bundle = self._builder.build(body, terms, chunks)
         answer = ask(self.client, SentTransaction, "sendtransaction", bundle=encode(bundle).hex())
         if answer.id != bundle.transaction.id.hex():

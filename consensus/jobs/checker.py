@@ -115,24 +115,15 @@ class ResultChecker:
         return tuple(roots[product.weight, product.start] for product in checked.item_products)
 
     def measure(self, model: r.Model, input_root: Hash) -> Workload:
-        """Return what a job on this input takes.
-
-        Raises RuleViolation on an unfit input, and "job-too-large" where no settlement could carry
-        the result.
-        """
-        items = self._input_is_good(model.program, input_root)
-        size = output_bytes(self.program(model), items)
-        posted = len(self.posted_products(model, items))
-        if size > MAX_OUTPUT_BYTES or posted > MAX_POSTED_PRODUCTS:
-            raise RuleViolation(
-                "job-too-large",
-                f"an output of {size} bytes and {posted} products to post; "
-                f"a settlement holds {MAX_OUTPUT_BYTES} and {MAX_POSTED_PRODUCTS}",
-            )
-        return self.workload(model, items)
+        """Return what a job takes. Raises RuleViolation as `workload`, and "input-…"."""
+        return self.workload(model, self._input_is_good(model.program, input_root))
 
     def workload(self, model: r.Model, items: int) -> Workload:
-        """Return what a job of `items` takes."""
+        """Return what a job of `items` takes.
+
+        Raises RuleViolation "job-too-large" where no settlement could carry the result.
+        """
+        self._check_settlement_size(model, items)
         checked = self.program(model)
         cost = cost_of(checked, items)
         macs, posted = 0, 0
@@ -173,6 +164,16 @@ class ResultChecker:
             tuple((entry.op, entry.root_a, entry.root_b) for entry in job.provenance),
             settlement,
         )
+
+    def _check_settlement_size(self, model: r.Model, items: int) -> None:
+        size = output_bytes(self.program(model), items)
+        posted = len(self.posted_products(model, items))
+        if size > MAX_OUTPUT_BYTES or posted > MAX_POSTED_PRODUCTS:
+            raise RuleViolation(
+                "job-too-large",
+                f"an output of {size} bytes and {posted} products to post; "
+                f"a settlement holds {MAX_OUTPUT_BYTES} and {MAX_POSTED_PRODUCTS}",
+            )
 
     def _is_posted(self, product: Product) -> bool:
         return product.k >= self._params.posted_product_min_k

@@ -43,7 +43,7 @@ EDGES: dict[tuple[str, str], str] = {
     ("cli", "core"): "errors and units",
     ("cli", "genesis"): "names of networks",
     ("cli", "vm"): "front ends of models",
-    ("cli", "consensus"): "checks ticket vectors",
+    ("cli", "consensus"): "checks vectors, and models before their upload is paid for",
     ("cli", "wallet"): "wallet commands",
     ("cli", "node"): "node commands",
     ("cli", "miner"): "miner commands",

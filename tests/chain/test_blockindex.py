@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -176,7 +177,7 @@ def test_a_locator_of_a_long_chain_is_short_and_reaches_block_0() -> None:
     assert len(located) <= MAX_LOCATOR
     heights = [entry.height for i in located if (entry := index.get(i)) is not None]
     assert heights[:11] == list(range(3000, 2989, -1))
-    steps = [a - b for a, b in zip(heights, heights[1:], strict=False)]
+    steps = [a - b for a, b in pairwise(heights)]
     assert steps[:-1] == sorted(steps[:-1])
     assert heights[-1] == 0
     assert entries[0].ready is False

@@ -4,15 +4,15 @@ The state of every block is kept as a dict and its root computed from that by de
 whatever the chain stores is held to something that knows no tree, no undo and no database.
 """
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from pouw.chain.chainstate import Chain
-from pouw.chain.kv import KeyValueReader, KeyValueStore, LevelDB
+from pouw.chain.kv import KeyValueReader, KeyValueStore
 from pouw.consensus import records as r
 from pouw.consensus.genesis_block import genesis_block
 from pouw.consensus.header_rules import HEADER_VERSION, MEDIAN_SPAN, HeaderContext
@@ -50,9 +50,7 @@ NOW: Final = 2_000_000_000
 """A clock far ahead of every block."""
 FEE: Final = 10**6
 EXPIRY: Final = 10**6
-FUNDED: Final = replace(
-    TINY, allocations=tuple((key.address, FUNDS) for key in (FAUCET, *KEYS))
-)
+FUNDED: Final = replace(TINY, allocations=tuple((key.address, FUNDS) for key in (FAUCET, *KEYS)))
 """TINY with several rich accounts."""
 SHAPE: Final = Shape(16, 16, 256)
 
@@ -181,6 +179,21 @@ class Forge:
         return None
 
 
+def busy_branch(forge: Forge, parent: Hash, count: int, seed: int) -> list[Block]:
+    """Mine a branch whose blocks hold random transfers between the rich."""
+    rng = random.Random(seed)
+    blocks: list[Block] = []
+    for _ in range(count):
+        senders = rng.sample(KEYS, rng.randint(0, 4))
+        payments = [
+            forge.payment(parent, sender, rng.choice(KEYS).address, rng.randint(1, 10**9))
+            for sender in senders
+        ]
+        blocks.append(forge.mine(parent, payments, miner=rng.choice(KEYS), later=rng.randint(1, 3)))
+        parent = blocks[-1].id
+    return blocks
+
+
 def merged(state: Mapping[bytes, bytes], diff: Mapping[bytes, bytes | None]) -> dict[bytes, bytes]:
     """Return a state after a diff."""
     after = {**state, **diff}
@@ -273,16 +286,10 @@ def audit(chain: Chain, forge: Forge) -> None:
     ids = [None if entry is None else entry.id for entry in heights]
     assert ids == [forge.genesis.id, *(block.id for block in branch), None]
     totals = chain.totals_at(len(branch))
+    assert chain.totals_at(len(branch) + 1) is None
     assert totals is not None
     assert totals.work == u256(forge.work(tip))
     included = {t.id: b.header.height for b in branch for t in b.body.transactions}
     for block in forge.blocks.values():
         for transaction in block.body.transactions:
             assert chain.height_of_transaction(transaction.id) == included.get(transaction.id)
-
-
-def copy_of(store: KeyValueReader, folder: Path) -> LevelDB:
-    """Copy a database."""
-    target = LevelDB(folder)
-    target.write(dict(store.iterate(b"")), sync=False)
-    return target
