@@ -28,7 +28,7 @@ demo: $(READY)  ## three nodes, two miners, one real AI job: the main job end to
 	$(BIN)/pouw devnet demo
 
 test: $(READY)  ## all tests
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
 check: format lint types test  ## formatting, lint, types, import law and all tests
 

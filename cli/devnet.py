@@ -140,9 +140,13 @@ def _watch(cluster: Cluster) -> None:
 
 
 def _end_on_terminate() -> None:
-    """Let SIGTERM unwind like Ctrl-C, so that children are stopped."""
+    """Let SIGINT and SIGTERM unwind, so that children are stopped.
+
+    SIGINT too: a shell starts background commands with it ignored.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)

@@ -14,7 +14,8 @@ from pouw.core.errors import UserError
 from pouw.devnet import process as module
 from pouw.devnet.process import ManagedProcess, NodeProcess, free_port
 
-READY_THEN_SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
+# One write: a signal between the two that print makes would split the line.
+READY_THEN_SLEEP = "import os, time; os.write(1, b'ready\\n'); time.sleep(60)"
 IGNORES_SIGTERM = (
     f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {READY_THEN_SLEEP}"
 )

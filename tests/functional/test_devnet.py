@@ -27,7 +27,7 @@ from pouw.vm.multiplier import ReferenceMultiplier
 from pouw.vm.products import plain_products
 from pouw.wallet.client import RpcClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("devnet"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 IMAGES = 16
 FEATURES, HIDDEN, CLASSES = 64, 512, 10
