@@ -1,5 +1,6 @@
 """What people type, read into values: ids, payments, royalties, licences."""
 
+import errno
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..wallet.private_file import read_bounded
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _PERCENT: Final = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?%?")
+_FILE_NAME: Final = re.compile(r"(?!\w+:)\S*(?:/|\.(?:txt|md|rst|html|pdf))", re.IGNORECASE)
+"""A file rather than a text or a URL."""
 _MAX_LICENCE_BYTES: Final = 4 * MAX_LICENCE_CHARS  # UTF-8
 
 
@@ -54,14 +57,21 @@ def parse_royalties(params: Params, shares: Iterable[str]) -> list[tuple[bytes, 
 
 
 def read_licence(text: str) -> str:
-    """Return the content of the file of this name, or the text itself. Raises UserError."""
+    """Return the content of the file of this name, or the text itself.
+
+    Raises UserError also for what looks like the name of a file that is not there: a licence
+    cannot be corrected once it is registered.
+    """
     try:
         if Path(text).is_file():
             text = read_bounded(Path(text), _MAX_LICENCE_BYTES).decode().strip()
+        elif _FILE_NAME.fullmatch(text):
+            raise UserError(f"there is no licence file {text}")
     except UnicodeDecodeError:
         raise UserError(f"the licence in {text} is not UTF-8 text") from None
-    except OSError:
-        pass  # too long for a name, hence a text
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # too long for a name, hence a text
+            raise UserError(f"cannot read {text}: {error.strerror}") from None
     if not text.isascii():
         _require_unicode(text)
     return text

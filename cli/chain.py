@@ -7,12 +7,13 @@ from typing import Any, Final
 import click
 
 from ..consensus.ticket.vectors import check_vectors
+from ..core.codec import MAX_INT
 from ..core.errors import UserError
-from ..core.units import format_amount
 from .common import (
     Target,
     json_option,
     node_options,
+    pouw_text,
     print_fields,
     print_json,
     require_object,
@@ -27,19 +28,21 @@ def chain() -> None:
     """Blocks, supply, usefulness, test vectors."""
 
 
-@chain.command()
+@chain.command(epilog="Example: pouw chain vectors tests/vectors/pouw_v1.json")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @json_option
 def vectors(file: Path, as_json: bool) -> None:
     """Recompute every test vector in FILE; name the first field that differs."""
     compared = check_vectors(_read_json(file))
+    if not compared:
+        raise UserError(f"{file} holds no test vector")
     if as_json:
         print_json({"file": str(file), "fields": compared, "equal": True})
     else:
         click.echo(f"{file}: all {compared} fields equal")
 
 
-@chain.command()
+@chain.command(epilog="Example: pouw chain block 1")
 @click.argument("which", metavar="HEIGHT|ID")
 @node_options
 @json_option
@@ -52,7 +55,7 @@ def block(which: str, target: Target, as_json: bool) -> None:
         print_fields(answer)
 
 
-@chain.command()
+@chain.command(epilog="Example: pouw chain supply")
 @node_options
 @json_option
 def supply(target: Target, as_json: bool) -> None:
@@ -62,12 +65,18 @@ def supply(target: Target, as_json: bool) -> None:
         print_json(answer)
         return
     amounts = ("emitted", "burned", "circulating")
-    shown = {name: f"{format_amount(answer[name])} POUW" for name in amounts}
-    print_fields({**shown, "audited": answer["audited"]})
+    print_fields({**answer, **{name: pouw_text(answer.get(name)) for name in amounts}})
 
 
-@chain.command()
-@click.option("--blocks", type=click.IntRange(1), default=1_000, show_default=True)
+@chain.command(epilog="Example: pouw chain usefulness --blocks 100")
+@click.option(
+    "--blocks",
+    type=click.IntRange(1, MAX_INT),
+    metavar="COUNT",
+    default=1_000,
+    show_default=True,
+    help="How many of the last.",
+)
 @node_options
 @json_option
 def usefulness(blocks: int, target: Target, as_json: bool) -> None:
@@ -86,7 +95,7 @@ def _ask(target: Target, method: str, **params: Any) -> dict[str, Any]:
 def _height_or_id(text: str) -> int | str:
     """Read a height or a block id. Raises UserError."""
     lowered = text.lower()
-    if text.isascii() and text.isdigit() and len(text) < _ID_DIGITS:
+    if text.isascii() and text.isdigit() and len(text) < _ID_DIGITS and int(text) <= MAX_INT:
         return int(text)
     if len(text) == _ID_DIGITS and all(c in "0123456789abcdef" for c in lowered):
         return lowered

@@ -2,17 +2,18 @@
 
 import functools
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from ..core.errors import UserError
+from ..core.units import format_amount
 from ..genesis import NETWORKS, Params, network
 from ..node.config import DEFAULT_PORTS, LOOPBACK, default_data
 from ..node.token import TOKEN_FILE
@@ -22,6 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_NETWORK: Final = "mainnet"
 _MAX_TOKEN_BYTES: Final = 256
+_LOCAL_HOSTS: Final = (LOOPBACK, "localhost", "::1")
+_ROOM: Final = 10_000
+"""Columns to lay tables out in: hashes are copied, so a terminal wraps them but nothing cuts."""
 
 network_option: Final = click.option(
     "--network",
@@ -84,10 +88,23 @@ def node_options(command: F) -> F:
 
 
 def find_target(name: str, data: Path | None, rpc: str | None, token: str | None) -> Target:
-    """Complete what was given by the network's defaults. Raises UserError on a bad network."""
+    """Complete what was given by the network's defaults. Raises UserError on a bad network.
+
+    A node elsewhere is not told the token of this machine's unless its folder is named.
+    """
     params = network(name)
     url = rpc or f"http://{LOOPBACK}:{DEFAULT_PORTS[params.name].rpc}"
-    return Target(params, url, token or read_token(data or default_data(params.name)))
+    if token is None and (data is not None or is_local(url)):
+        token = read_token(data or default_data(params.name))
+    return Target(params, url, token)
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a URL names a node on this machine."""
+    try:
+        return urlsplit(url).hostname in _LOCAL_HOSTS
+    except ValueError:
+        return False
 
 
 def read_token(folder: Path) -> str | None:
@@ -109,7 +126,7 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in fields.items():
         table.add_row(name.replace("_", " "), _cell(value))
-    _console().print(table)
+    _print_table(table)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
@@ -118,7 +135,7 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     if table.row_count:
-        _console().print(table)
+        _print_table(table)
     else:
         click.echo(empty)
 
@@ -130,10 +147,27 @@ def require_object(answer: Any, what: str) -> dict[str, Any]:
     return answer
 
 
-def _console() -> Console:
-    # Hashes must never be cut: where no terminal says how wide it is, there is room.
-    width = None if os.isatty(1) else 400
-    return Console(width=width, markup=False, highlight=False, soft_wrap=True)
+def pouw_text(units: Any) -> str:
+    """Write base units that a node sent as POUW. Raises UserError for anything but an integer."""
+    if not isinstance(units, int) or isinstance(units, bool):
+        raise UserError("the node sent an amount in a form unknown here")
+    return f"{format_amount(units)} POUW"
+
+
+def existing(path: Path) -> bool:
+    """Tell whether there is such a file. Raises UserError where nobody may look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UserError(f"cannot look for {path}: {error.strerror}") from None
+
+
+def _print_table(table: Table) -> None:
+    console = Console(width=_ROOM, markup=False, highlight=False, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    # One long value must not have every other line padded to its length.
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _cell(value: Any) -> str:

@@ -1,6 +1,7 @@
 """`pouw devnet`: a network of real processes on this machine, and the demo that proves it."""
 
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -116,6 +117,7 @@ def _describe(cluster: Cluster) -> None:
     click.echo(
         f"\nA funded wallet: {cluster.wallet_path('user')} (password: {PASSWORD})\n"
         "In a second terminal:\n"
+        f"  export PATH={Path(sys.executable).parent}:$PATH\n"
         f"  export POUW_NETWORK=devnet POUW_RPC={first.url} POUW_DATA={first.data}\n"
         f"  export POUW_WALLET={cluster.wallet_path('user')} POUW_WALLET_PASSWORD={PASSWORD}\n"
         "  pouw wallet balance\n"

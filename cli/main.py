@@ -14,6 +14,7 @@ import click
 from .._version import __version__
 from ..core.errors import PouwError
 
+_MAX_MESSAGE_CHARS: Final = 600
 INTERRUPTED: Final = 128 + 2
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -97,7 +98,11 @@ def run(command: click.Command, name: str, arguments: list[str] | None = None) -
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    if len(line) > _MAX_MESSAGE_CHARS:  # it quotes something long: what is wrong stands last
+        half = _MAX_MESSAGE_CHARS // 2
+        line = f"{line[:half]} … {line[-half:]}"
+    click.echo(f"error: {line}", err=True)
     sys.exit(1)
 
 

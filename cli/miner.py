@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 import structlog
@@ -22,30 +22,36 @@ from ..miner.devices import open_device, use_one_thread
 from ..miner.node_link import TokenSource, no_token
 from ..miner.rate import format_rate, parse_rate
 from ..miner.service import Miner
+from ..node.config import default_data
 from ..node.logs import configure_logs
+from ..node.token import TOKEN_FILE
 from ..wallet import keystore
+from .common import is_local
+from .main import run as run_command
 from .purse import first_line, read_password
 
 _DEFAULT_COMMAND: Final = "run"
+_OWN_OPTIONS: Final = ("-h", "--help", "--version")
 
 
 class _Group(click.Group):
     """Takes `pouw-miner --node …` for `pouw-miner run --node …`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        known = {*self.commands, "--help", "--version"}
-        if not args or args[0] not in known:
+        if not args or (args[0].startswith("-") and args[0] not in _OWN_OPTIONS):
             args = [_DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Group)
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pouw-miner")
 def cli() -> None:
     """Mine POUW: claim paid AI jobs, execute them, secure the chain with the same work."""
 
 
-@cli.command()
+@cli.command(
+    epilog="Example: pouw-miner --node http://127.0.0.1:9341 --wallet miner.json --payout tpouw1…"
+)
 @click.option("--node", required=True, metavar="URL", help="The node's JSON-RPC address.")
 @click.option(
     "--wallet",
@@ -59,7 +65,10 @@ def cli() -> None:
 @click.option("--idle-rate", metavar="MAC/s", help="Cap of idle mining, like 5M or 2G.")
 @click.option("--token", help="The node's token; it changes whenever the node starts.")
 @click.option(
-    "--token-file", type=click.Path(path_type=Path), help="File the node keeps its token in."
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help=f"File the node keeps its token in.  [default: {TOKEN_FILE} in the data folder of this "
+    "machine's node]",
 )
 @click.option("--state", type=click.Path(path_type=Path), help="Folder for unfinished jobs.")
 @click.option("--no-jobs", is_flag=True, help="Only mine idly.")
@@ -87,7 +96,8 @@ def run(
     if no_jobs and no_idle:
         raise UserError("--no-jobs and --no-idle leave nothing to do: drop one of them")
     rate = None if idle_rate is None else parse_rate(idle_rate)
-    tokens = _token_source(token, token_file)
+    if token is not None and token_file is not None:
+        raise UserError("give either --token or --token-file")
     opened = open_device(device)
     use_one_thread()
     unlocked = keystore.unlock(wallet, read_password(password_file))
@@ -96,7 +106,7 @@ def run(
     config = MinerConfig(
         params=params,
         node=node,
-        token=tokens,
+        token=_token_source(token, token_file or _own_nodes_token(node, params.name)),
         key=key,
         payout=parse_address(payout or own, params.address_prefix),
         state=state or wallet.with_name(wallet.name + ".miner"),
@@ -107,7 +117,7 @@ def run(
     _run_until_signal(Miner(config, opened))
 
 
-@cli.command()
+@cli.command(epilog="Example: pouw-miner bench --device cpu")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -129,18 +139,9 @@ def bench(device: str, repeats: int, as_json: bool) -> None:
         click.echo(f"{shape:>18} {columns}   {row['useful_ratio']}")
 
 
-def main() -> None:
-    """Run the command line; errors of the user become one line and exit status 1."""
-    try:
-        cli(standalone_mode=False)
-    except UserError as error:
-        click.echo(f"pouw-miner: {error}", err=True)
-        sys.exit(1)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+def main() -> NoReturn:
+    """Run `pouw-miner` with the process's arguments."""
+    run_command(cli, "pouw-miner")
 
 
 def _run_until_signal(miner: Miner) -> None:
@@ -160,11 +161,19 @@ def _run_until_signal(miner: Miner) -> None:
     sys.exit(status)
 
 
+def _own_nodes_token(url: str, network: str) -> Path | None:
+    """Return where this machine's node keeps its token; no other node is told it."""
+    if not is_local(url):
+        return None
+    folder = os.environ.get("POUW_DATA")
+    return (Path(folder) if folder else default_data(network)) / TOKEN_FILE
+
+
 def _token_source(token: str | None, file: Path | None) -> TokenSource:
-    if token is not None and file is not None:
-        raise UserError("give either --token or --token-file")
+    if token is not None:
+        return lambda: token
     if file is None:
-        return no_token if token is None else lambda: token
+        return no_token
 
     def read() -> str | None:
         try:

@@ -206,6 +206,7 @@ def show(identity: str, target: Target, as_json: bool) -> None:
     facts = msgspec.structs.asdict(found)
     facts["input"] = f"{found.input.type} in [{found.input.lo}, {found.input.hi}]"
     facts["output"] = str(found.output.type)
+    facts["licence"] = found.licence.splitlines()
     facts["royalties"] = [f"{share.to} {_percent(share.basis_points)}" for share in found.royalties]
     print_fields(facts)
 

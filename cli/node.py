@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from ..core.errors import UserError
 from ..node.config import DEFAULT_PORTS, NodeConfig, default_data, default_host
 from ..node.logs import configure_logs
 from ..node.service import Node
@@ -15,6 +16,7 @@ from .common import (
     json_option,
     network_option,
     node_options,
+    pouw_text,
     print_fields,
     print_json,
     print_rows,
@@ -30,7 +32,7 @@ def node() -> None:
     """Run a full node, or look at a running one."""
 
 
-@node.command("run")
+@node.command("run", epilog="Example: pouw node run --network testnet")
 @network_option
 @data_option
 @click.option("--p2p-port", type=_PORT, help="TCP port for peers.  [default: the network's]")
@@ -55,14 +57,14 @@ def run_node(
         data=default_data(network) if data is None else data,
         p2p_port=ports.p2p if p2p_port is None else p2p_port,
         rpc_port=ports.rpc if rpc_port is None else rpc_port,
-        p2p_host=default_host(network) if listen is None else listen,
+        p2p_host=listen or default_host(network),
         connect=connect,
     )
     configure_logs()
     asyncio.run(Node(config).run())
 
 
-@node.command()
+@node.command(epilog="Example: pouw node info --network testnet")
 @node_options
 @json_option
 def info(target: Target, as_json: bool) -> None:
@@ -71,10 +73,10 @@ def info(target: Target, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        print_fields(answer)
+        print_fields({**answer, "subsidy": pouw_text(answer.get("subsidy"))})
 
 
-@node.command()
+@node.command(epilog="Example: pouw node peers --network testnet")
 @node_options
 @json_option
 def peers(target: Target, as_json: bool) -> None:
@@ -83,15 +85,17 @@ def peers(target: Target, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
+    if not isinstance(answer, list):
+        raise UserError("the node answers getpeers in a form unknown here")
     rows = [require_object(peer, "getpeers") for peer in answer]
     print_rows(
-        [column.partition("_")[0] for column in _PEER_COLUMNS],
+        [column.replace("_", " ") for column in _PEER_COLUMNS],
         [[peer.get(column) for column in _PEER_COLUMNS] for peer in rows],
         "no peer is connected",
     )
 
 
-@node.command()
+@node.command(epilog="Example: pouw node stop --network testnet")
 @node_options
 @json_option
 def stop(target: Target, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from ..wallet.client import RpcClient
 from ..wallet.keystore import Account, Keystore
 from ..wallet.private_file import read_bounded
 from ..wallet.session import Pace, Progress, Session
-from .common import Target, node_options
+from .common import Target, existing, node_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -135,7 +135,7 @@ def wallet_path(given: Path | None, network: str) -> Path:
 
 def load_wallet(path: Path, network: str) -> Keystore:
     """Read what a wallet file shows without its password. Raises UserError."""
-    if not path.exists():
+    if not existing(path):
         raise UserError(
             f"there is no wallet {path}: make one with `pouw wallet new --network {network}`, "
             "or name another with --wallet"

@@ -19,6 +19,7 @@ from ..vm.limits import MAX_DIMS, MAX_TENSOR_BYTES
 from ..vm.tensor import check_range, read_array
 from ..vm.types import Declaration, DType
 from ..wallet.private_file import read_bounded, write_new
+from .common import existing
 
 NPY_SUFFIX: Final = ".npy"
 RAW_SUFFIX: Final = ".bin"
@@ -96,7 +97,7 @@ def require_result_name(path: Path) -> None:
     """Raise UserError unless a result could be written to a file of this name."""
     if path.suffix not in (NPY_SUFFIX, RAW_SUFFIX):
         raise UserError(f"{path}: name a result .npy, or .bin for its raw bytes")
-    if path.exists():
+    if existing(path):
         raise UserError(f"{path} exists already and is never overwritten: name another")
 
 

@@ -17,7 +17,7 @@ from ..wallet.keystore import Account, Keystore, UnlockedWallet
 from ..wallet.mnemonic import WORD_COUNTS, generate_phrase, phrase_entropy
 from ..wallet.private_file import read_bounded
 from .arguments import parse_payments
-from .common import json_option, network_option, print_json, print_rows
+from .common import existing, json_option, network_option, print_json, print_rows
 from .progress import shown_progress
 from .purse import (
     Purse,
@@ -124,11 +124,14 @@ def import_words(
 @wallet_option
 @network_option
 @password_option
-def words(wallet: Path | None, network: str, password_file: Path | None) -> None:
+@json_option
+def words(wallet: Path | None, network: str, password_file: Path | None, as_json: bool) -> None:
     """Show the recovery words; whoever reads them owns the money."""
     opened = _load(wallet, network)
     phrase = keystore.unlock(opened.path, read_password(password_file)).phrase
-    if sys.stdout.isatty():
+    if as_json:
+        print_json({"words": phrase})
+    elif sys.stdout.isatty():
         _print_words(phrase)
     else:
         click.echo(phrase)
@@ -264,7 +267,7 @@ def _load(given: Path | None, network: str) -> Keystore:
 def _unused_path(given: Path | None, network: str) -> Path:
     """Return where a new wallet goes, before anybody types anything for nothing."""
     path = wallet_path(given, network)
-    if path.exists():
+    if existing(path):
         raise UserError(f"{path} exists already and is never overwritten: name another --wallet")
     if given is not None and not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}: make it first")

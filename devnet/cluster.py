@@ -4,6 +4,8 @@ Every process has its own folder and log below the cluster's. The wallets' passw
 devnet coins are worth nothing.
 """
 
+import fcntl
+import os
 import shutil
 import time
 from pathlib import Path
@@ -39,8 +41,8 @@ class Cluster:
 
         Raises UserError when the folder holds anything but an earlier devnet.
         """
-        _empty(folder)
         self.folder: Final = folder
+        self._lock: Final = _prepare(folder)
         self.password_file: Final = folder / "password.txt"
         self.password_file.write_text(PASSWORD + "\n")
         self.user: Final = self._new_wallet("user")
@@ -91,6 +93,7 @@ class Cluster:
         """Stop miners, then nodes."""
         for process in (*self.miners, *self.nodes):
             process.stop()
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def wallet_path(self, name: str) -> Path:
         """Return where a wallet file lies: "user", or "worker1" and so on."""
@@ -143,10 +146,27 @@ class Cluster:
         return keystore.create(path, DEVNET, phrase, PASSWORD, cost=_WALLET_COST).key()
 
 
-def _empty(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / _MARK).exists():
+def _prepare(folder: Path) -> int:
+    """Empty a folder of an earlier devnet and lock it; return the lock's descriptor."""
+    try:
+        if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists():
             raise UserError(f"{folder} is not empty and holds no devnet: choose another folder")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).touch()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / _MARK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise UserError(f"a devnet is running in {folder}: choose another folder") from None
+        _remove_all_but_mark(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be used for a devnet: {error.strerror}") from None
+    return lock
+
+
+def _remove_all_but_mark(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != _MARK:
+            entry.unlink()

@@ -9,7 +9,7 @@ import structlog
 from ..core.errors import UserError
 from ..genesis import Params
 from ..wallet.answers import Info, ask
-from ..wallet.client import DEFAULT_TIMEOUT, RpcClient, RpcError
+from ..wallet.client import DEFAULT_TIMEOUT, UNAUTHORISED, RpcClient, RpcError
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +55,9 @@ class NodeLink(RpcClient):
         """Return a method's result. Raises RpcError when refused, NodeAway without an answer."""
         try:
             answer = self._client.call(method, **params)
-        except RpcError:
+        except RpcError as refusal:
+            if refusal.code == UNAUTHORISED and self._renew_token():
+                return self.call(method, **params)
             self._reached()
             raise
         except UserError as error:

@@ -18,6 +18,8 @@ from .library import LoadedModel
 
 SAFETY: Final = 2
 """A job is taken only if this multiple of its expected time fits the window."""
+DELIVERY_KIB: Final = 8
+"""KiB of claim, commitment and a small settlement, at the fee this wallet pays."""
 _INT32_BYTES: Final = 4
 _SETTLE_STEPS: Final = 2
 """Blocks of the settle window besides uploads: one to see the commitment, one to settle."""
@@ -61,10 +63,12 @@ def best_first(offers: Iterable[JobOffer]) -> list[JobOffer]:
 def why_not(
     offer: JobOffer, params: Params, height: int, difficulty: int, speed: float
 ) -> str | None:
-    """Return why a claim at `height` could not succeed in time, judged by the job's size alone.
+    """Return why a job is not worth a claim at `height`: its pay, or the time it leaves.
 
     `speed` is in multiply-accumulates per second.
     """
+    if offer.bounty < DELIVERY_KIB * params.min_fee_per_kib:
+        return "it pays less than delivering it costs"
     window = offer.window + 2 * -(-offer.macs // difficulty)
     if height + claim_overhead(params) + window >= offer.deadline:
         return "its deadline is too near"

@@ -12,6 +12,8 @@ _EVENT_WIDTH: Final = 20
 
 def configure_logs(stream: TextIO | None = None) -> None:
     """Send every structlog event to `stream` (stderr unless given) as one line each."""
+    # aiohttp logs a traceback for every malformed request, which any stranger may send.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

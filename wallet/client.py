@@ -18,6 +18,9 @@ MAX_RESPONSE_BYTES: Final = 64 << 20
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds a node may stay silent."""
 
+UNAUTHORISED: Final = -32001
+"""Code of a refusal for want of the node's token."""
+
 _MAX_MESSAGE_CHARS: Final = 500
 _READ_BYTES: Final = 1 << 20
 _REQUEST_ID: Final = 1  # one request per connection, so one id is enough
@@ -67,9 +70,10 @@ class RpcClient:
         request = {"jsonrpc": "2.0", "id": _REQUEST_ID, "method": method, "params": params}
         status, body = self._exchange(json.dumps(request).encode())
         if status in _NOT_ALLOWED:
-            raise UserError(
+            raise RpcError(
+                UNAUTHORISED,
                 f"the node at {self.url} refuses '{method}' without its token: "
-                "pass the one in its data folder"
+                "pass the one in its data folder",
             )
         try:
             response: Any = json.loads(body)

@@ -5,12 +5,12 @@ A file is one JSON object with any of these lists:
 * `cases`: operands by text, a tile, and all that protocol §3–6 derives from them;
 * `targets`: difficulty and k to the largest winning number (hexadecimal);
 * `denoise`: operands by text to the int32 roots (§3) of A'·B' and of A·B;
-* `refuse`: encoded heads and openings (hexadecimal) and the rule that each breaks.
+* `refuse`: encoded heads and openings (hexadecimal) and the rule that each breaks;
+* `values`, `refuse_values`: canonical encodings and ids, see `consensus/value_vectors.py`.
 
 An operand by text is rows·k bytes of BLAKE3(text) as XOF, each byte b → (b & 127) − 64, row-major.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -23,6 +23,15 @@ from ...core.commitment import Tree
 from ...core.errors import BodyMismatch, PouwError, RuleViolation, UserError
 from ...core.hashing import u64
 from ...core.ticket import MAX_HEAD_BYTES, MAX_OPENING_BYTES, Head, Opening
+from ..value_vectors import (
+    Checks,
+    Hex,
+    Hex32,
+    RefusedValue,
+    ValueVector,
+    refusal_checks,
+    value_checks,
+)
 from .constants import RANK, TILE
 from .denoise import denoise, noised_product
 from .noise import noise
@@ -36,12 +45,8 @@ MAX_OPERAND_BYTES: Final = 2**26
 BODY_MISMATCH: Final = "body-mismatch"
 """Stands in `refuse` for an opening that is not the one its head commits to."""
 
-Hex: TypeAlias = Annotated[str, msgspec.Meta(pattern="^(?:[0-9a-f]{2})*$")]
-Hex32: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 Size: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_OPERAND_BYTES)]
-Checks: TypeAlias = Iterator[tuple[str, Any, Any]]
-"""(field, expected, actual) of one vector."""
 
 
 class VectorMismatch(PouwError):
@@ -83,7 +88,7 @@ class _Denoise(_Product, forbid_unknown_fields=True):
 class _Target(msgspec.Struct, forbid_unknown_fields=True):
     difficulty: Natural
     k: Size
-    target: Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,64}$")]
+    target: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{1,64}\Z")]
 
 
 class _Refuse(msgspec.Struct, forbid_unknown_fields=True):
@@ -101,6 +106,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     targets: list[_Target] = []
     denoise: list[_Denoise] = []
     refuse: list[_Refuse] = []
+    values: list[ValueVector] = []
+    refuse_values: list[RefusedValue] = []
 
 
 def check_vectors(document: Any) -> int:
@@ -111,7 +118,7 @@ def check_vectors(document: Any) -> int:
     """
     try:
         file = msgspec.convert(document, _File)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise UserError(f"not a file of PoUW test vectors: {error}") from None
     compared = 0
     for index, case in enumerate(file.cases):
@@ -122,6 +129,10 @@ def check_vectors(document: Any) -> int:
         compared += _compare(f"denoise[{index}]", _denoise(vector))
     for index, vector in enumerate(file.refuse):
         compared += _compare(f"refuse[{index}]", _refuse(vector))
+    for index, vector in enumerate(file.values):
+        compared += _compare(f"values[{index}]", value_checks(vector))
+    for index, vector in enumerate(file.refuse_values):
+        compared += _compare(f"refuse_values[{index}]", refusal_checks(vector))
     if not compared:
         raise UserError("the file holds no test vector")
     return compared

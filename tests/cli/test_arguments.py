@@ -59,6 +59,17 @@ def test_an_address_has_one_royalty() -> None:
         parse_royalties(TINY, [HERE])
 
 
+@pytest.mark.parametrize("name", ["LICENCE.txt", "docs/licence.md", "/nowhere/terms.HTML", "x/"])
+def test_a_licence_file_that_is_not_there_is_no_text(name: str) -> None:
+    with pytest.raises(UserError, match="no licence file"):
+        read_licence(name)
+
+
+@pytest.mark.parametrize("text", ["CC-BY-4.0", "https://x.org/by.html", "see terms.md", "a/b"])
+def test_a_licence_may_look_like_a_name(text: str) -> None:
+    assert read_licence(text) == text
+
+
 def test_a_licence_is_a_file_or_a_text(tmp_path: Path) -> None:
     path = tmp_path / "LICENCE"
     path.write_text("free – for all\n")

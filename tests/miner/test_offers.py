@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 from pouw.miner.library import LoadedModel
-from pouw.miner.offers import JobOffer, best_first, posted, why_not, why_undeliverable
+from pouw.miner.offers import DELIVERY_KIB, JobOffer, best_first, posted, why_not, why_undeliverable
 from pouw.tests.miner.harbour import ITEMS, PARAMS, WIDTH, Kit
 
 FAST = 1e12
+
+LEAST = DELIVERY_KIB * PARAMS.min_fee_per_kib
 
 
 def offer(**changes: Any) -> JobOffer:
@@ -17,7 +19,7 @@ def offer(**changes: Any) -> JobOffer:
         "status": "submitted",
         "model": "11" * 32,
         "input": "22" * 32,
-        "bounty": 1000,
+        "bounty": LEAST,
         "macs": 1_000_000,
         "deadline": 1000,
         "openings": 0,
@@ -27,11 +29,17 @@ def offer(**changes: Any) -> JobOffer:
 
 
 def test_the_best_paid_per_mac_comes_first() -> None:
-    rich = offer(id="03" * 32, bounty=5000, macs=10_000_000)
-    dense = offer(id="02" * 32, bounty=1000, macs=1_000_000)
-    sooner = offer(id="01" * 32, bounty=2000, macs=2_000_000, deadline=900)
+    rich = offer(id="03" * 32, bounty=5 * LEAST, macs=10_000_000)
+    dense = offer(id="02" * 32, bounty=LEAST, macs=1_000_000)
+    sooner = offer(id="01" * 32, bounty=2 * LEAST, macs=2_000_000, deadline=900)
     taken = offer(id="04" * 32, bounty=10**9, status="claimed")
     assert best_first([rich, dense, taken, sooner]) == [sooner, dense, rich]
+
+
+def test_a_job_that_does_not_pay_its_own_transactions_is_left() -> None:
+    assert why_not(offer(), PARAMS, 100, 1 << 16, FAST) is None
+    why = why_not(offer(bounty=LEAST - 1), PARAMS, 100, 1 << 16, FAST)
+    assert why == "it pays less than delivering it costs"
 
 
 def test_a_deadline_must_leave_room_for_window_and_settlement() -> None:
