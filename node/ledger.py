@@ -5,6 +5,7 @@ lock: a validation under way holds that for seconds, and the event loop must not
 Whatever takes something in runs in the worker thread.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
@@ -91,12 +92,31 @@ class NodeLedger:
         return entry is not None and entry.has_body
 
     def body(self, block: Hash) -> bytes | None:
-        """Return the canonical bytes of a stored body."""
+        """Return the canonical bytes of a body of the validated chain."""
+        entry = self._chain.index.get(block)
+        if entry is None or not self._chain.is_active(entry):
+            return None
         return self._chain.body_bytes(block)
 
     def wanted_bodies(self, limit: int) -> list[Hash]:
         """Return the lowest blocks on the way to the best header whose bodies are missing."""
         return self._chain.wanted_bodies(limit)
+
+    def bodies_towards(self, block: Hash, limit: int) -> list[Hash]:
+        """Return the lowest blocks without a body on the way to a header of more work than the tip.
+
+        Walks from the header down to the first block that is complete.
+        """
+        entry = self._chain.index.get(block)
+        if entry is None or entry.invalid or entry.work <= self._chain.tip.work:
+            return []
+        missing: deque[Hash] = deque(maxlen=limit)
+        for ancestor in entry.ancestors():
+            if ancestor.ready:
+                break
+            if not ancestor.has_body:
+                missing.appendleft(ancestor.id)
+        return list(missing)
 
     def has_transaction(self, transaction: Hash) -> bool:
         """Tell whether the mempool or the active chain has it."""

@@ -1,11 +1,13 @@
 """Bodies after headers: a window of requests spread over the peers, delivered in order.
 
-Two sources say what is missing: the ledger's path from its tip to the best header, and blocks just
-announced on top of a block we have. The second keeps a miner who publishes a header but withholds
-its body from hiding everybody else's blocks behind it.
+Three sources say what is missing: the ledger's path from its tip to the best header, the paths to
+the tips that peers say they validated, and blocks just announced on top of a block we have. The
+last two keep whoever publishes headers but withholds their bodies from hiding everybody else's
+blocks: a header costs far less than a block.
 """
 
 import asyncio
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +61,10 @@ class BodySync:
         self._on_accepted: Final = on_accepted
         self._suppliers: dict[Peer, _Supplier] = {}
         self._plan: deque[Hash] = deque()
+        self._paths: dict[Hash, deque[Hash]] = {}
+        """Tip of a peer, if it beats ours → the next missing bodies on the way there."""
+        self._vouchers: dict[Hash, set[Peer]] = {}
+        """Who has a block of these paths, by its own word."""
         self._plan_is_stale = True
         self._plan_was_cut = False
         self._replan_at = 0.0
@@ -71,6 +77,8 @@ class BodySync:
         """Blocks the ledger called invalid: never fetched again, even if it still wants them."""
         self._deferred: dict[Hash, float] = {}
         self._arrived = asyncio.Event()
+        self.advanced_at = -math.inf
+        """When a body on the way to the best header was taken last."""
 
     def joined(self, peer: Peer) -> None:
         """Take a new peer into account."""
@@ -81,7 +89,7 @@ class BodySync:
         supplier = self._suppliers.pop(peer, None)
         if supplier is not None:
             self._release(peer, supplier)
-        for holders in self._announced.values():
+        for holders in (*self._announced.values(), *self._vouchers.values()):
             holders.discard(peer)
 
     def headers_changed(self) -> None:
@@ -91,11 +99,15 @@ class BodySync:
     def announced(self, peer: Peer, headers: Sequence[SealedHeader]) -> None:
         """Note that `peer` has these blocks."""
         supplier = self._suppliers.get(peer)
+        lowest = self._ledger.tip().height - self._limits.max_announced
         for sealed in headers:
             block = sealed.id
             if supplier is not None:
                 supplier.lacks.pop(block, None)
-            if not self._ledger.has_body(block) and self._ledger.knows_header(block):
+            is_late = sealed.header.height < lowest
+            if is_late or self._ledger.has_body(block):
+                continue
+            if self._ledger.knows_header(block):
                 self._announced.setdefault(block, set()).add(peer)
         while len(self._announced) > self._limits.max_announced:
             self._announced.popitem(last=False)
@@ -105,8 +117,7 @@ class BodySync:
         block = reply.id
         supplier = self._answered(peer, block)
         supplier.stalls = 0
-        useful = block in self._announced or block in self._plan
-        if not useful or block in self._buffer or self._ledger.has_body(block):
+        if not self._is_wanted(block) or block in self._buffer or self._ledger.has_body(block):
             return
         self._buffer[block] = (peer, reply.body)
         self._buffered_bytes += len(reply.body)
@@ -174,12 +185,31 @@ class BodySync:
             if block in self._refused:
                 break  # whatever stands on it is as invalid
             self._plan.append(block)
+        self._follow_peers(now)
         self._deferred = {block: at for block, at in self._deferred.items() if at > now}
         for block in [b for b in self._announced if self._ledger.has_body(b)]:
             del self._announced[block]
-        planned = set(self._plan)
-        for block in [b for b in self._buffer if b not in planned and b not in self._announced]:
+        for block in [b for b in self._buffer if not self._is_wanted(b)]:
             self._take_buffered(block)
+
+    def _follow_peers(self, now: float) -> None:
+        """Unless the plan advances, look up what is missing on the way to the peers' own tips."""
+        self._paths.clear()
+        self._vouchers.clear()
+        if now - self.advanced_at < self._limits.body_patience:
+            return
+        for peer in self._suppliers:
+            self._paths.setdefault(peer.tip.id, deque())
+        for tip, path in list(self._paths.items()):
+            path.extend(self._ledger.bodies_towards(tip, self._limits.body_window))
+            if not path or path[0] in self._refused:
+                del self._paths[tip]
+        for peer in self._suppliers:
+            for block in self._paths.get(peer.tip.id, ()):
+                self._vouchers.setdefault(block, set()).add(peer)
+
+    def _is_wanted(self, block: Hash) -> bool:
+        return block in self._announced or block in self._vouchers or block in self._plan
 
     def _request(self, now: float) -> None:
         batches: dict[Peer, list[Hash]] = {}
@@ -191,20 +221,23 @@ class BodySync:
             # Refilling from half empty makes one message of many ids.
             if peer.is_live and 2 * len(supplier.asked) <= self._limits.bodies_per_peer
         ]
-        for block in self._missing(now):
-            if free <= 0 or not ready:
+        for block, is_next in self._missing(now):
+            if (free <= 0 and not is_next) or not ready:
                 break
-            holders = self._announced.get(block, set[Peer]())
+            holders = self._holders(block)
             able = [
                 (peer, supplier)
                 for peer, supplier in ready
                 if (peer in holders or peer.tip.work > tip_work)
+                and block not in supplier.asked
                 and supplier.lacks.get(block, 0.0) <= now
                 and len(supplier.asked) < self._limits.bodies_per_peer
             ]
             if not able:
                 continue
-            peer, supplier = min(able, key=lambda pair: len(pair[1].asked))
+            peer, supplier = min(
+                able, key=lambda pair: (pair[0] not in holders, pair[1].stalls, len(pair[1].asked))
+            )
             if not supplier.asked:
                 supplier.deadline = now + self._limits.body_timeout
             supplier.asked[block] = now
@@ -215,22 +248,42 @@ class BodySync:
             for start in range(0, len(blocks), MAX_BODIES):
                 peer.send(GetBodies(tuple(blocks[start : start + MAX_BODIES])))
 
-    def _missing(self, now: float) -> Iterator[Hash]:
-        """Yield blocks to ask for: those on the path in order, then announced ones."""
-        full = self._buffered_bytes >= self._limits.max_buffered_bytes
-        for block in self._plan:
-            if self._is_open(block, now):
-                yield block
-            if full:
-                return  # only what comes next can make room
+    def _missing(self, now: float) -> Iterator[tuple[Hash, bool]]:
+        """Yield blocks to ask for, and whether a path waits for just this one.
+
+        Those come first and need no room in the window, which others may have filled and hold.
+        """
+        paths = [path for path in (self._plan, *self._paths.values()) if path]
+        for path in paths:
+            if self._is_open(path[0], now) and not self._is_promised(path[0], now):
+                yield path[0], True
+        if self._buffered_bytes >= self._limits.max_buffered_bytes:
+            return  # only what comes next can make room
+        for path in reversed(paths):  # what peers vouch for before what headers promise
+            for block in path:
+                if self._is_open(block, now) and block not in self._in_flight:
+                    yield block, False
         for block in list(self._announced):
-            if self._is_open(block, now) and self._stands_on_stored(block):
-                yield block
+            if (
+                self._is_open(block, now)
+                and block not in self._in_flight
+                and self._stands_on_stored(block)
+            ):
+                yield block, False
+
+    def _holders(self, block: Hash) -> set[Peer]:
+        return self._announced.get(block, set[Peer]()) | self._vouchers.get(block, set[Peer]())
+
+    def _is_promised(self, block: Hash, now: float) -> bool:
+        """Tell whether a block is in flight from a peer that may still be about to send it."""
+        peer = self._in_flight.get(block)
+        if peer is None:
+            return False
+        return now - self._suppliers[peer].asked[block] <= self._limits.body_patience
 
     def _is_open(self, block: Hash, now: float) -> bool:
         return not (
-            block in self._in_flight
-            or block in self._buffer
+            block in self._buffer
             or block == self._verifying
             or block in self._refused
             or self._deferred.get(block, 0.0) > now
@@ -258,10 +311,12 @@ class BodySync:
             self.step()
 
     def _next_deliverable(self) -> Hash | None:
-        while self._plan and self._ledger.has_body(self._plan[0]):
-            self._plan.popleft()
-        if self._plan and self._plan[0] in self._buffer:
-            return self._plan[0]
+        for path in (self._plan, *self._paths.values()):
+            while path and self._ledger.has_body(path[0]):
+                path.popleft()
+                self._plan_is_stale |= not path
+            if path and path[0] in self._buffer:
+                return path[0]
         for block in self._announced:
             if block in self._buffer and self._stands_on_stored(block):
                 return block
@@ -286,6 +341,8 @@ class BodySync:
             peer.charge(Offence.INVALID_BLOCK, f"block {block.hex()[:16]}: {error}")
         else:
             self._announced.pop(block, None)
+            if self._plan and self._plan[0] == block:
+                self.advanced_at = self._clock()
             self._on_accepted(block)
 
     def _take_buffered(self, block: Hash) -> tuple[Peer, bytes]:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMsgType, web
 
-from .address import Address
+from .address import Address, normal_address
 from .bounded import TokenBucket
 from .errors import Disconnected, Misbehaviour
 from .limits import FRAME_LIMITS, Limits, Offence
@@ -76,6 +76,12 @@ class Connection:
         self._queue_drained = asyncio.Event()
         self._ended = asyncio.Event()
         self._ending: tuple[CloseCode, str] | None = None
+
+    @property
+    def host(self) -> str:
+        """The IP address at the other end, also where a name was dialled."""
+        peername = self._socket.get_extra_info("peername")
+        return self.remote.host if peername is None else normal_address(*peername[:2]).host
 
     @property
     def ending(self) -> tuple[CloseCode, str] | None:

@@ -4,6 +4,7 @@ Nothing is passed on before this node has validated it. A peer is never told wha
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -76,6 +77,8 @@ class Gossip:
         self._relay: dict[Hash, None] = {}
         self._tip_is_news = False
         self._news = asyncio.Event()
+        self._wishes = asyncio.Event()
+        """Set when there may be something to ask for."""
 
     def joined(self, peer: Peer) -> None:
         """Tell a new peer what the mempool holds, and our tip if it is behind."""
@@ -120,14 +123,22 @@ class Gossip:
             await asyncio.sleep(self._limits.gossip_interval)
 
     async def run_requests(self) -> None:
-        """Time out and repeat requests at every tick, for ever."""
+        """Ask for what is wanted, at once after a pause and at every tick, for ever.
+
+        Never from within a message: each request looks at everything that is wanted, and messages
+        come as often as strangers like.
+        """
         while True:
-            await asyncio.sleep(self._limits.tick)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.tick):
+                    await self._wishes.wait()
+            self._wishes.clear()
             now = self._clock()
             for transaction, wanted in list(self._wanted.items()):
                 if wanted.asked is not None and now > wanted.deadline:
                     self._pass_over(transaction, wanted, wanted.asked)
             self._request()
+            await asyncio.sleep(self._limits.gossip_interval)
 
     def on_inventory(self, peer: Peer, message: Inventory) -> None:
         """Note what a peer has and ask for what we lack."""
@@ -138,11 +149,11 @@ class Gossip:
             if wanted is not None:
                 if peer not in wanted.holders:
                     wanted.holders.append(peer)
-            elif self._is_lacking(transaction) and self._has_room(announcer):
+            elif self._has_room(announcer) and self._is_lacking(transaction):
                 self._wanted[transaction] = _Wanted([peer])
                 self._first_namer[transaction] = announcer
                 announcer.named_first += 1
-        self._request()
+        self._wishes.set()
 
     async def on_transaction(self, peer: Peer, message: TransactionReply) -> None:
         """Validate a transaction we asked for, then pass it on. Raises Misbehaviour."""
@@ -165,7 +176,7 @@ class Gossip:
             finally:
                 self._validating.discard(transaction)
         if 2 * len(self._announcers[peer].asked) <= self._limits.transactions_per_peer:
-            self._request()
+            self._wishes.set()
 
     def on_missing(self, peer: Peer, message: TransactionsMissing) -> None:
         """Ask somebody else. Raises Misbehaviour when this peer was not asked."""
@@ -174,7 +185,7 @@ class Gossip:
             wanted = self._wanted.get(transaction)
             if wanted is not None and peer in wanted.holders:
                 self._pass_over(transaction, wanted, peer)
-        self._request()
+        self._wishes.set()
 
     def _answered(self, peer: Peer, transaction: Hash) -> None:
         announcer = self._announcers[peer]
@@ -234,11 +245,11 @@ class Gossip:
         for transaction, wanted in list(self._wanted.items()):
             if wanted.asked is not None:
                 continue
-            if not self._is_lacking(transaction):
-                self._drop(transaction)
-                continue
             peer = next((p for p in wanted.holders if self._may_ask(p)), None)
             if peer is None:
+                continue
+            if not self._is_lacking(transaction):
+                self._drop(transaction)
                 continue
             wanted.asked, wanted.deadline = peer, now + self._limits.transaction_timeout
             self._announcers[peer].asked.add(transaction)

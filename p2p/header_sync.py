@@ -1,4 +1,8 @@
-"""Headers first: from one peer at a time, the one that claims most work, in linked batches."""
+"""Headers first, in linked batches: whoever claims more work than we have is asked in turn.
+
+One peer at a time, unless it keeps us waiting: then another is asked beside it. Claims cost
+nothing, so they decide neither who is asked before the others nor for how long.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +26,8 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Question:
-    """The GetHeaders under way."""
+    """A GetHeaders under way."""
 
-    peer: Peer
     locator: tuple[Hash, ...]
     asked_at: float
     answered: bool = False
@@ -46,24 +49,22 @@ class HeaderSync:
         self._resume: dict[Peer, Hash] = {}
         """Where a peer's last full batch ended: its branch may not be our best yet, so our own
         locator would make it repeat itself."""
-        self._question: _Question | None = None
+        self._asked_at: dict[Peer, float] = {}
+        """When each peer was asked last, or joined: coming back gives no precedence."""
+        self._questions: dict[Peer, _Question] = {}
         self._last_news = clock()
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether a request is under way."""
-        return self._question is not None
 
     def joined(self, peer: Peer) -> None:
         """Take a new peer into account."""
+        self._asked_at[peer] = self._clock()
         self._consider(peer)
 
     def left(self, peer: Peer) -> None:
         """Forget a peer; what it was asked for is asked elsewhere."""
         self._ahead.pop(peer, None)
         self._resume.pop(peer, None)
-        if self._question is not None and self._question.peer is peer:
-            self._question = None
+        self._asked_at.pop(peer, None)
+        self._questions.pop(peer, None)
 
     async def announced(self, peer: Peer, announcement: Announcement) -> int:
         """Take a peer's new tip; return how many headers were new. Raises Misbehaviour."""
@@ -87,8 +88,8 @@ class HeaderSync:
 
     async def received(self, peer: Peer, reply: Headers) -> int:
         """Take the answer to our request; return how many headers were new. Raises Misbehaviour."""
-        question = self._question
-        if question is None or question.peer is not peer or question.answered:
+        question = self._questions.get(peer)
+        if question is None or question.answered:
             raise Misbehaviour(Offence.UNREQUESTED, "headers")
         question.answered = True
         resume = self._resume.pop(peer, None)
@@ -96,8 +97,7 @@ class HeaderSync:
         try:
             return await self._judge(peer, reply.headers, question.locator, resume)
         finally:
-            if self._question is question:
-                self._question = None
+            self._questions.pop(peer, None)
 
     async def _judge(
         self,
@@ -135,33 +135,44 @@ class HeaderSync:
         return fresh
 
     def step(self) -> None:
-        """Give up on a silent peer and ask the next one."""
+        """Give up on silent peers and ask the next one."""
         now = self._clock()
-        question = self._question
-        if question is not None:
+        for peer, question in list(self._questions.items()):
             waited = now - question.asked_at
-            if question.answered or waited <= self._limits.headers_timeout:
-                return
-            self.left(question.peer)
-            question.peer.connection.end(CloseCode.SLOW, f"no headers within {waited:.0f} s")
+            if not question.answered and waited > self._limits.headers_timeout:
+                self.left(peer)
+                peer.connection.end(CloseCode.SLOW, f"no headers within {waited:.0f} s")
+        if any(self._is_promising(question, now) for question in self._questions.values()):
+            return
         if now - self._last_news > self._limits.stale_tip:
             self._ask_anybody(now)
-        ready = [peer for peer, since in self._ahead.items() if since <= now and peer.is_live]
+        ready = [
+            peer
+            for peer, since in self._ahead.items()
+            if since <= now and peer.is_live and peer not in self._questions
+        ]
         if ready:
-            self._ask(max(ready, key=lambda peer: peer.tip.work), now)
+            self._ask(min(ready, key=self._turn), now)
+
+    def _is_promising(self, question: _Question, now: float) -> bool:
+        return question.answered or now - question.asked_at <= self._limits.headers_patience
+
+    def _turn(self, peer: Peer) -> tuple[float, int]:
+        """Order peers: first who was not asked for longest, then who claims most work."""
+        return self._asked_at.get(peer, 0.0), -peer.tip.work
 
     def waiting_for(self) -> str | None:
         """Return what is waited for, or None."""
-        question = self._question
-        if question is None:
+        if not self._questions:
             return None
+        peer, question = next(reversed(self._questions.items()))
         height = self._ledger.best_header().height
         if question.answered:
-            return f"checking headers after height {height} from {question.peer}"
+            return f"checking headers after height {height} from {peer}"
         waited = self._clock() - question.asked_at
         return (
-            f"headers after height {height} from {question.peer}, which claims height"
-            f" {question.peer.tip.height} (asked {waited:.1f} s ago)"
+            f"headers after height {height} from {peer}, which claims height"
+            f" {peer.tip.height} (asked {waited:.1f} s ago)"
         )
 
     def _consider(self, peer: Peer, not_before: float = 0.0) -> None:
@@ -175,7 +186,8 @@ class HeaderSync:
         if resume is not None:
             locator.insert(0, resume)
         asked = tuple(locator[:MAX_LOCATOR])
-        self._question = _Question(peer, asked, now)
+        self._asked_at[peer] = now
+        self._questions[peer] = _Question(asked, now)
         peer.send(GetHeaders(asked))
 
     def _ask_anybody(self, now: float) -> None:

@@ -69,11 +69,21 @@ class Ledger(Protocol):
         ...
 
     def body(self, block: Hash) -> bytes | None:
-        """Return the canonical bytes of a stored BlockBody."""
+        """Return the canonical bytes of a BlockBody of the validated chain.
+
+        A body that is merely stored may belong to an invalid block: whoever passes it on is blamed.
+        """
         ...
 
     def wanted_bodies(self, limit: int) -> list[Hash]:
         """Return ids on the path from the tip to the best header without a body, lowest first."""
+        ...
+
+    def bodies_towards(self, block: Hash, limit: int) -> list[Hash]:
+        """Return the lowest blocks without a body on the way to a known header, it included.
+
+        Empty when the header is unknown, invalid, or has no more work than the tip.
+        """
         ...
 
     def has_transaction(self, transaction: Hash) -> bool:

@@ -152,12 +152,16 @@ class Limits:
     """Requests of one peer waiting for their answer; more is a flood."""
 
     headers_timeout: float = 20.0
+    headers_patience: float = 2.0
+    """Until another peer is asked for headers as well."""
     body_timeout: float = 30.0
     """Without one body from a peer that owes some; each body received starts it anew."""
     max_stalls: int = 3
     """Timeouts in a row after which a peer is let go, without a ban."""
     retry_after: float = 5.0
     """Until a peer that lacked something is asked for it again."""
+    body_patience: float = 3.0
+    """Until a body that the next step waits for is asked of another peer as well."""
     body_window: int = 64
     """Bodies asked for or waiting for their turn, over all peers."""
     bodies_per_peer: int = 16
@@ -166,7 +170,8 @@ class Limits:
     body_plan: int = 256
     """Ids of missing bodies taken from the ledger at a time."""
     max_announced: int = 64
-    """Announced blocks that are fetched even when off the heaviest known header chain."""
+    """Announced blocks that are fetched even when off the heaviest known header chain; also how far
+    below the tip they may lie: a late block there is cheap to make and would be stored for ever."""
     stale_tip: float = 60.0
     """Without a new header for so long, ask somebody: sync must never be stuck on silence."""
 
@@ -183,6 +188,8 @@ class Limits:
     """Ids remembered per set: rejected transactions, and what each peer is known to have."""
     syncing_gap: int = 8
     """Further behind than this, transactions wait: their state is not known yet."""
+    syncing_patience: float = 10.0
+    """Until they wait no longer, because the bodies of those headers do not come."""
 
     max_known_addresses: int = 2_048
     peer_exchange: float = 15.0

@@ -140,11 +140,17 @@ class PeerTable:
 
         Of two connections that cross, both ends keep the one dialled by the node with the larger
         nonce. Of two dialled by the same end, that end alone drops the newer: it knows whether the
-        older still works.
+        older still works. A nonce is no secret: only connections to one host cross, so that a
+        stranger elsewhere who borrows a node's nonce pushes nobody out.
         """
         twins = [twin for twin in self if twin.node == peer.node]
-        crossing = [twin for twin in twins if twin.direction is not peer.direction]
-        parallel = len(twins) > len(crossing)
+        parallel = [twin for twin in twins if twin.direction is peer.direction]
+        host = peer.connection.host
+        crossing = [
+            twin
+            for twin in twins
+            if twin.direction is not peer.direction and twin.connection.host == host
+        ]
         if parallel and peer.direction is Direction.OUTBOUND:
             raise DuplicateConnection("connected already")
         kept = Direction.OUTBOUND if self.node > peer.node else Direction.INBOUND

@@ -37,6 +37,7 @@ from .limits import (
     PROTOCOL_VERSION,
     Limits,
 )
+from .listener import BoundedServer
 from .messages import Hello, claim
 from .peers import Peer, PeerInfo, PeerTable
 from .session import Session, Subjects
@@ -45,6 +46,8 @@ from .sync import Synchroniser
 _NODE_NONCE_BYTES: Final = 16
 _REQUEST_HEAD_SECONDS: Final = 5.0
 """For an inbound connection to send its HTTP request."""
+_SPARE_CONNECTIONS: Final = 32
+"""Inbound connections beyond the slots, so that most who find none are told so."""
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -195,9 +198,9 @@ class PeerNetwork:
         )
 
     async def _listen(self) -> None:
-        server = web.Server(
-            self._on_request, access_log=None, keepalive_timeout=_REQUEST_HEAD_SECONDS
-        )
+        limits = self._limits
+        slots = limits.max_inbound + limits.max_handshakes + _SPARE_CONNECTIONS
+        server = BoundedServer(self._on_request, slots, _REQUEST_HEAD_SECONDS)
         runner = web.ServerRunner(server, shutdown_timeout=2 * self._limits.close_timeout)
         await runner.setup()
         site = web.TCPSite(runner, self._config.host, self._config.port)

@@ -33,13 +33,19 @@ class Synchroniser:
         self._on_tip: Final = on_tip
         self._headers: Final = HeaderSync(ledger, peers, limits, clock)
         self._bodies: Final = BodySync(ledger, limits, clock, self._accepted)
+        self._clock: Final = clock
         self._tip = ledger.tip().id
+        self._is_behind = False
+        self._behind_since = 0.0
 
     @property
     def is_syncing(self) -> bool:
-        """Whether the state is too old to judge transactions."""
-        gap = self._ledger.best_header().height - self._ledger.tip().height
-        return self._headers.is_asking or gap > self._limits.syncing_gap
+        """Whether the state is too old to judge transactions.
+
+        Headers prove little before their bodies come: if none does for a while, they do not count.
+        """
+        progress = max(self._behind_since, self._bodies.advanced_at)
+        return self._is_behind and self._clock() - progress < self._limits.syncing_patience
 
     def joined(self, peer: Peer) -> None:
         """Take a new peer into account."""
@@ -78,6 +84,7 @@ class Synchroniser:
 
     def step(self) -> None:
         """Do what the present state allows: time out, reassign, ask."""
+        self._measure_gap()
         self._headers.step()
         self._bodies.step()
 
@@ -106,6 +113,13 @@ class Synchroniser:
         if best.work > tip.work:
             return f"a branch with valid blocks: at height {tip.height} of {best.height} headers"
         return f"the next block: level with all peers at height {tip.height}"
+
+    def _measure_gap(self) -> None:
+        gap = self._ledger.best_header().height - self._ledger.tip().height
+        is_behind = gap > self._limits.syncing_gap
+        if is_behind and not self._is_behind:
+            self._behind_since = self._clock()
+        self._is_behind = is_behind
 
     def _accepted(self, block: Hash) -> None:
         tip = self._ledger.tip()

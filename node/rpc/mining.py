@@ -18,7 +18,7 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=60)]
 SignatureHex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
 
 
-@METHODS.task
+@METHODS.guarded
 async def gettemplate(
     node: Context,
     miner: HexHash,
@@ -30,6 +30,7 @@ async def gettemplate(
 
     With the `longpoll` of an earlier answer the node waits, at most `timeout` seconds, until that
     template is out of date: at once for a new tip, after half a second for new transactions.
+    Needs the token: each template costs a run of the mempool and pushes an older one out.
     """
     address = node.read_address(payout)
     if longpoll is not None:

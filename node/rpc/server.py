@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from ...core.errors import UserError
+from ...p2p.listener import BoundedServer
 from ..token import is_bearer
 from ..worker import FATAL
 from .context import Context
@@ -28,12 +29,19 @@ MAX_REQUEST_BYTES: Final = 32 << 20
 MAX_OPEN_REQUEST_BYTES: Final = 64 << 10
 """Of a request without the token."""
 MAX_ANSWER_BYTES: Final = 60 << 20
+MAX_SENDING_BYTES: Final = 256 << 20
+"""Of answers that clients have not read yet, all together."""
 MAX_BATCH: Final = 64
 MAX_CONCURRENT: Final = 256
-"""Requests under way; most of them are miners' long polls."""
+"""Requests under way, their answers' sending included; most of them are miners' long polls."""
+MAX_OPEN_CONCURRENT: Final = 64
+"""Of those, requests without the token: nobody shall keep the node's owner out."""
+MAX_CONNECTIONS: Final = 512
 _READERS: Final = 4
 _READ_SECONDS: Final = 30.0
-"""For a request to arrive."""
+"""For a request to arrive, and for another to follow it."""
+_WRITE_SECONDS: Final = 60.0
+"""For an answer to be read."""
 _SHUTDOWN_SECONDS: Final = 5.0
 _MAX_ID_CHARS: Final = 256
 _MAX_ID_BITS: Final = 256
@@ -48,15 +56,16 @@ class RpcServer:
         self._token: Final = token
         self._readers: Final = ThreadPoolExecutor(_READERS, thread_name_prefix="rpc")
         self._under_way = 0
-        self._runner: web.AppRunner | None = None
+        self._open_under_way = 0
+        self._sending = 0
+        self._runner: web.ServerRunner | None = None
         self.port = 0
         """The port listened on, once started."""
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises UserError when the address cannot be listened on."""
-        app = web.Application()
-        app.router.add_post("/", self._on_request)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        server = BoundedServer(self._on_request, MAX_CONNECTIONS, _READ_SECONDS)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -76,17 +85,26 @@ class RpcServer:
             self._runner = None
         self._readers.shutdown(wait=True, cancel_futures=True)
 
-    async def _on_request(self, request: web.Request) -> web.Response:
-        if self._under_way >= MAX_CONCURRENT:
+    async def _on_request(self, request: web.BaseRequest) -> web.Response:
+        if request.path != "/":
+            return web.Response(status=404)
+        if request.method != "POST":
+            return web.Response(status=405, headers={"Allow": "POST"})
+        has_token = is_bearer(request.headers.get("Authorization", ""), self._token)
+        if self._under_way >= MAX_CONCURRENT or (
+            not has_token and self._open_under_way >= MAX_OPEN_CONCURRENT
+        ):
             return _response(503, _failed(None, _too_large("too many requests are under way")))
         self._under_way += 1
+        self._open_under_way += not has_token
         try:
-            return await self._answer(request)
+            response = await self._answer(request, has_token)
+            return await self._send(request, response)
         finally:
             self._under_way -= 1
+            self._open_under_way -= not has_token
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        has_token = is_bearer(request.headers.get("Authorization", ""), self._token)
+    async def _answer(self, request: web.BaseRequest, has_token: bool) -> web.Response:
         try:
             body = await _read(request, MAX_REQUEST_BYTES if has_token else MAX_OPEN_REQUEST_BYTES)
         except TimeoutError:
@@ -107,6 +125,24 @@ class RpcServer:
         if answer is None:
             return web.Response(status=204)
         return _response(401 if _lacks_token(answer) else 200, answer)
+
+    async def _send(self, request: web.BaseRequest, response: web.Response) -> web.Response:
+        """Send an answer to its last byte; drop a client that does not read it."""
+        size = response.content_length or 0
+        if self._sending + size > MAX_SENDING_BYTES:
+            response = _response(503, _failed(None, _too_large("too much is being sent already")))
+            size = response.content_length or 0
+        self._sending += size
+        try:
+            async with asyncio.timeout(_WRITE_SECONDS):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._sending -= size
+        return response
 
     async def _answer_batch(self, batch: list[Any], has_token: bool) -> web.Response:
         if not batch or len(batch) > MAX_BATCH:
@@ -173,7 +209,7 @@ class RpcServer:
         return failure
 
 
-async def _read(request: web.Request, limit: int) -> bytes | None:
+async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
     """Read a body of at most `limit` bytes; None when it is longer."""
     if request.content_length is not None and request.content_length > limit:
         return None

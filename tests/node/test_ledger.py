@@ -12,6 +12,7 @@ from pouw.core.keys import PrivateKey
 from pouw.core.transaction import Bundle, Output, Transaction, Transfer, UploadBlob
 from pouw.node.ledger import NodeLedger
 
+MINER = PrivateKey(b"the key of the miner in the test")
 RECEIVER = PrivateKey(b"a person who is paid in the test")
 
 
@@ -129,6 +130,43 @@ async def test_blocks_travel_between_ledgers(
     assert theirs.tip() == ledger.tip()
     with pytest.raises(MissingParent):
         await theirs.accept_body(b"x" * 32, ledger.body(wanted[0]) or b"")
+
+
+async def test_only_bodies_of_the_validated_chain_are_passed_on(
+    rpc: Any, ledger: NodeLedger
+) -> None:
+    """A stored side block may be invalid for reasons only its state tells; its server is banned."""
+    payout = rpc.address(RECEIVER)
+    fork = await rpc.call("gettemplate", miner=MINER.public.hex(), payout=payout)
+    await rpc.mine()
+    side = bytes.fromhex((await rpc.solve(fork))["block"])
+    assert ledger.has_body(side) and side != ledger.tip().id
+    assert ledger.body(side) is None
+    assert ledger.body(ledger.tip().id) is not None
+    assert ledger.body(bytes(32)) is None
+
+
+async def test_bodies_towards_a_block_off_the_best_header(
+    rpc: Any, ledger: NodeLedger, start_node: Callable[..., Any]
+) -> None:
+    await rpc.mine(2)
+    light = ledger.headers_after([], 10)
+    other = await start_node("other")
+    await other.mine(4)
+    theirs: NodeLedger = other.node._rpc._context.ledger
+    heavy = theirs.headers_after([], 10)
+    third = await start_node("third")
+    victim: NodeLedger = third.node._rpc._context.ledger
+    await victim.accept_headers(heavy)
+    await victim.accept_headers(light)
+    assert victim.wanted_bodies(10) == [sealed.id for sealed in heavy]
+    ids = [sealed.id for sealed in light]
+    assert victim.bodies_towards(ids[-1], 10) == ids
+    assert victim.bodies_towards(ids[-1], 1) == ids[:1]
+    await victim.accept_body(ids[0], ledger.body(ids[0]) or b"")
+    assert victim.bodies_towards(ids[-1], 10) == ids[1:]
+    assert victim.bodies_towards(ids[0], 10) == []
+    assert victim.bodies_towards(b"x" * 32, 10) == []
 
 
 async def test_bytes_that_are_no_body_do_not_condemn_the_block(

@@ -309,7 +309,7 @@ async def test_stop_ends_the_node_and_lets_long_polls_go(rpc: Any) -> None:
 
 async def test_only_what_changes_asks_for_the_token(rpc: Any) -> None:
     guarded = {method.name for method in ALL_METHODS if method.needs_token}
-    assert guarded == {"sendtransaction", "submitsolution", "addpeer", "stop"}
+    assert guarded == {"gettemplate", "sendtransaction", "submitsolution", "addpeer", "stop"}
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": rpc.token}):
         for name in guarded:
             status, answer = await rpc.post(json.dumps(request(name)).encode(), headers)
@@ -439,6 +439,50 @@ async def test_a_crowd_is_turned_away(rpc: Any, monkeypatch: pytest.MonkeyPatch)
     assert (status, answer["error"]["code"]) == (503, -32000)
     await waiting
     assert (await rpc.call("getinfo"))["height"] == 0
+
+
+async def test_strangers_cannot_keep_the_owner_out(
+    rpc: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pouw.node.rpc.server.MAX_OPEN_CONCURRENT", 2)
+    writers: list[asyncio.StreamWriter] = []
+    for _ in range(2):  # requests that never end
+        _, writer = await asyncio.open_connection("127.0.0.1", rpc.node.rpc_port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        await writer.drain()
+        writers.append(writer)
+    await asyncio.sleep(0.1)
+    body = json.dumps(request("getinfo")).encode()
+    assert (await rpc.post(body, {}))[0] == 503
+    assert (await rpc.post(body))[0] == 200
+    for writer in writers:
+        writer.close()
+    await asyncio.sleep(0.1)
+    assert (await rpc.post(body, {}))[0] == 200
+
+
+async def test_answers_that_nobody_reads_are_bounded(
+    rpc: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pouw.node.rpc.server.MAX_SENDING_BYTES", 16 << 20)
+    monkeypatch.setattr("pouw.node.rpc.server._WRITE_SECONDS", 1.0)
+    monkeypatch.setattr("pouw.node.rpc.chain.__version__", "v" * (12 << 20))
+    _, writer = await asyncio.open_connection("127.0.0.1", rpc.node.rpc_port, limit=1024)
+    body = json.dumps(request("getinfo")).encode()
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    await asyncio.sleep(0.3)
+    status, answer = await rpc.post(body)
+    assert (status, answer["error"]["code"]) == (503, -32000)
+    await asyncio.sleep(1.2)  # the one that does not read has been dropped
+    assert (await rpc.post(body))[0] == 200
+    writer.close()
+
+
+async def test_other_paths_and_verbs_are_refused(rpc: Any) -> None:
+    async with rpc.session.get(rpc.url) as response:
+        assert response.status == 405
+    async with rpc.session.post(rpc.url + "/other", data=b"") as response:
+        assert response.status == 404
 
 
 async def test_a_bug_is_an_internal_error_without_its_traceback(

@@ -146,6 +146,12 @@ class MemoryLedger:
     def wanted_bodies(self, limit: int) -> list[Hash]:
         return [b for b in self._path(self._best.id) if self._blocks[b].body is None][:limit]
 
+    def bodies_towards(self, block: Hash, limit: int) -> list[Hash]:
+        known = self._blocks.get(block)
+        if known is None or known.work <= self._tip.work:
+            return []
+        return [b for b in self._path(block) if self._blocks[b].body is None][:limit]
+
     def has_transaction(self, transaction: Hash) -> bool:
         return transaction in self._mempool
 

@@ -51,6 +51,17 @@ async def test_the_dialling_end_drops_its_second_connection() -> None:
     assert kept(SMALL, LARGE, (IN, IN)) == [IN, IN]  # the other end will drop one
 
 
+async def test_a_borrowed_nonce_pushes_nobody_out() -> None:
+    """Nonces are no secret: every hello tells them."""
+    table = PeerTable(SMALL)
+    honest = new_peer(LARGE, OUT)
+    table.admit(honest)
+    table.admit(new_peer(LARGE, IN, host="8.8.8.8"))
+    assert honest.is_live and honest in list(table)
+    with pytest.raises(DuplicateConnection):
+        table.admit(new_peer(LARGE, OUT, host="8.8.8.8"))  # one node under two addresses
+
+
 async def test_ended_connections_do_not_count() -> None:
     table = PeerTable(SMALL)
     first = new_peer(LARGE, OUT)
