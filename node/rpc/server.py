@@ -90,6 +90,9 @@ class RpcServer:
             return web.Response(status=404)
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "POST"})
+        if "Content-Encoding" in request.headers:
+            # Nothing here is worth packing, and unpacking strangers' bytes is worth avoiding.
+            return web.Response(status=415, headers={"Accept-Encoding": "identity"})
         has_token = is_bearer(request.headers.get("Authorization", ""), self._token)
         if self._under_way >= MAX_CONCURRENT or (
             not has_token and self._open_under_way >= MAX_OPEN_CONCURRENT

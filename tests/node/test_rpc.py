@@ -483,6 +483,9 @@ async def test_other_paths_and_verbs_are_refused(rpc: Any) -> None:
         assert response.status == 405
     async with rpc.session.post(rpc.url + "/other", data=b"") as response:
         assert response.status == 404
+    packed = {"Content-Encoding": "gzip"}
+    async with rpc.session.post(rpc.url, data=b"abcde", headers=packed) as response:
+        assert response.status == 415
 
 
 async def test_a_bug_is_an_internal_error_without_its_traceback(
