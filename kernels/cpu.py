@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..consensus.ticket.constants import OPERAND_MAX, OPERAND_MIN, RANK, TILE
+from ..consensus.ticket.constants import RANK, TILE
 from ..consensus.ticket.noise import left_factor, permutations, selection
 from ..consensus.ticket.proof import Shape, Tag
 from ..consensus.ticket.seeds import seed_a, seed_b
@@ -25,6 +25,7 @@ from .fold import Block
 from .int8 import MIN_DEPTH, exact_product
 from .layout import column_order, row_order
 from .noise import noised_slabs
+from .operands import check_operand
 from .select import Limbs, column_limbs, row_limbs, selected_sums
 from .tickets import Winner, winners
 
@@ -83,7 +84,7 @@ class NoisedOperandB:
         `sigma` is H("header", canonical header bytes). Raises ValueError when shape, range or root
         do not fit.
         """
-        _check_operand("B", b_t, (n, k), root_b)
+        check_operand("B", b_t, (n, k), root_b)
         self.n, self.k = n, k
         self.is_zero = b_t is None
         self.seed = seed_b(sigma, root_b, n, k)
@@ -129,7 +130,7 @@ class MiningPass:
         """
         if row0 % TILE or row1 % TILE or not 0 <= row0 < row1 <= self.shape.m:
             raise ValueError(f"[{row0}, {row1}) are not aligned rows of {self.shape.m}")
-        _check_operand("A", a_rows, (row1 - row0, self.shape.k), self.root_a)
+        check_operand("A", a_rows, (row1 - row0, self.shape.k), self.root_a)
         product: NDArray[np.int32] | None = None
         if self._b_limbs:
             product = np.empty((row1 - row0, self.shape.n), np.int32)
@@ -179,19 +180,6 @@ class MiningPass:
                 block.denoise(a_limbs, self._b_limbs[index])
                 block.store(product[:, part.first : part.first + width])
         return found
-
-
-def _check_operand(
-    side: str, rows: NDArray[np.int8] | None, shape: tuple[int, int], root: Hash
-) -> None:
-    if (rows is None) != (root == ZERO_OPERAND_ROOT):
-        raise ValueError(f"operand {side} and its root disagree on being zero")
-    if rows is None:
-        return
-    if rows.shape != shape:
-        raise ValueError(f"operand {side} is {rows.shape} where {shape} is committed")
-    if rows.min() < OPERAND_MIN or rows.max() > OPERAND_MAX:
-        raise ValueError(f"operand {side} has values outside [{OPERAND_MIN}, {OPERAND_MAX}]")
 
 
 def _tensor(array: NDArray[np.int8]) -> torch.Tensor:

@@ -1,6 +1,7 @@
-"""What multiplies: the CPU through `kernels`, or the reason why a device cannot be used.
+"""What multiplies: the CPU or a GPU through `kernels`, or the reason why it cannot be used.
 
-torch is loaded only when a device is opened: it is optional, and takes seconds.
+torch is loaded only when a device is opened: it is optional, and takes seconds. A GPU is compared
+with the consensus reference first, and refused if a single byte differs.
 """
 
 import re
@@ -16,9 +17,15 @@ from ..core.hashing import Hash
 from ..vm.multiplier import Multiplier
 
 if TYPE_CHECKING:
+    import torch
+
     from ..kernels.cpu import MinedRows, NoisedOperandB
+    from ..kernels.gpu.mining import GpuMultiplier
+    from ..kernels.gpu.mining import NoisedOperandB as GpuNoisedOperandB
 
 _CUDA: Final = re.compile(r"cuda(:[0-9]{1,3})?")
+_OLDEST: Final = (8, 0)
+"""Compute capability from which on Triton multiplies int8 on tensor cores (A100)."""
 _INSTALL: Final = "install it with: pip install 'pouw[miner]'"
 
 
@@ -61,7 +68,7 @@ def open_device(name: str) -> Device:
     if name == "cpu":
         return _open_cpu()
     if _CUDA.fullmatch(name):
-        raise UserError(_why_no_cuda(name))
+        return _open_cuda(name)
     raise UserError(f"no device '{name}': choose cpu or cuda:0")
 
 
@@ -98,6 +105,69 @@ def _open_cpu() -> Device:
     return _Cpu(CpuMultiplier())
 
 
+class _GpuNoisedB:
+    def __init__(self, operand: "GpuNoisedOperandB") -> None:
+        self._operand = operand
+
+    def start(self, m: int, root_a: Hash, tag: Tag, difficulty: int) -> RowMiner:
+        from ..kernels.gpu.mining import MiningPass  # noqa: PLC0415 - needs triton
+
+        return MiningPass(self._operand, m, root_a, tag, difficulty)
+
+
+class _Gpu:
+    def __init__(self, name: str, multiplier: "GpuMultiplier") -> None:
+        self.name = name
+        self.multiplier = multiplier
+
+    def noise_b(self, sigma: Hash, b: Operand | None, n: int, k: int) -> NoisedB:
+        from ..kernels.gpu.mining import NoisedOperandB  # noqa: PLC0415 - needs triton
+
+        device = self.multiplier.device
+        if b is None:
+            return _GpuNoisedB(NoisedOperandB(device, sigma, None, ZERO_OPERAND_ROOT, n, k))
+        return _GpuNoisedB(NoisedOperandB(device, sigma, b.values, b.tree.root, n, k))
+
+
+def _open_cuda(name: str) -> Device:
+    try:
+        import torch  # noqa: PLC0415 - optional
+    except ImportError:
+        raise UserError(f"device {name} needs torch: {_INSTALL}") from None
+    reason = _why_no_cuda(_index(name))
+    if reason is not None:
+        raise UserError(f"device {name}: {reason}; use --device cpu")
+    return open_gpu(name, torch.device("cuda", _index(name)))
+
+
+def open_gpu(name: str, device: "torch.device") -> Device:
+    """Return a device of torch that computes every byte of the self-test as consensus does.
+
+    Raises UserError naming what it computes wrongly, or why kernels do not run on it.
+    """
+    try:
+        from ..kernels.gpu.mining import GpuMultiplier  # noqa: PLC0415 - needs triton
+        from ..kernels.gpu.selftest import first_difference  # noqa: PLC0415
+    except ImportError:
+        raise UserError(f"device {name} needs triton: {_INSTALL}") from None
+    try:
+        wrong = first_difference(device)
+    except Exception as error:  # compilers and drivers raise anything; the reason is for a person
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"device {name}: its kernels do not run here ({first_line}); use --device cpu"
+        ) from error
+    if wrong is not None:
+        raise UserError(
+            f"device {name}: it computes {wrong} differently from consensus; use --device cpu"
+        )
+    return _Gpu(name, GpuMultiplier(device))
+
+
+def _index(name: str) -> int:
+    return int(name.partition(":")[2] or 0)
+
+
 def use_one_thread() -> None:
     """Keep torch to one thread in this process: one miner per core is fastest."""
     try:
@@ -107,13 +177,19 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _why_no_cuda(name: str) -> str:
-    try:
-        import torch  # noqa: PLC0415 - optional
-    except ImportError:
-        return f"device {name} needs torch: {_INSTALL}"
+def _why_no_cuda(index: int) -> str | None:
+    """Return why torch, which is installed, cannot use a CUDA device; None when it can."""
+    import torch  # noqa: PLC0415 - optional
+
     if not torch.backends.cuda.is_built():
-        return f"device {name}: torch {torch.__version__} was built without CUDA; use --device cpu"
+        return f"torch {torch.__version__} was built without CUDA"
     if not torch.cuda.is_available():
-        return f"device {name}: torch finds no usable CUDA GPU on this machine; use --device cpu"
-    return f"device {name}: this version has no GPU kernels yet; use --device cpu"
+        return "torch finds no usable CUDA GPU on this machine"
+    count = torch.cuda.device_count()
+    if index >= count:
+        return f"this machine has {count} CUDA GPU{'s' if count > 1 else ''}, numbered from 0"
+    capability = torch.cuda.get_device_capability(index)
+    if capability < _OLDEST:
+        major, minor = capability
+        return f"its compute capability {major}.{minor} is below {_OLDEST[0]}.{_OLDEST[1]}"
+    return None
