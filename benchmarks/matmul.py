@@ -18,7 +18,7 @@ _NOTHING_WINS = 1 << 200
 def run(device: str, repeats: int) -> list[dict[str, Any]]:
     """Return one row per shape. Only "cpu" is measured so far."""
     if device != "cpu":
-        raise SystemExit(f"matmul: no kernels for {device} yet; --device cpu")
+        raise SystemExit(f"matmul: {device} is not measured yet; use --device cpu")
     import torch  # noqa: PLC0415 - a benchmark that is not run should not need torch
 
     torch.set_num_threads(1)

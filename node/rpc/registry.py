@@ -88,7 +88,7 @@ class MethodTable:
         return self._add(function, Where.LOOP, needs_token=False)
 
     def guarded(self, function: F) -> F:
-        """Register a coroutine that spends or changes: it needs the token."""
+        """Register a coroutine that spends, changes or mines: it needs the token."""
         return self._add(function, Where.LOOP, needs_token=True)
 
     def _add(self, function: F, where: Where, *, needs_token: bool) -> F:
