@@ -49,7 +49,8 @@ def run_node(
 ) -> None:
     """Run a full node until Ctrl-C.
 
-    RPC is served on 127.0.0.1 only; what spends, changes or mines asks for the token in the data folder.
+    RPC is served on 127.0.0.1 only; what spends, changes or mines asks for the token in the data
+    folder.
     """
     ports = DEFAULT_PORTS[network]
     config = NodeConfig(
