@@ -1,4 +1,4 @@
-"""Merkle commitments to the rows of an integer matrix (protocol §3) and to a list of byte strings.
+"""Merkle commitments to the rows of an integer matrix (protocol §5) and to a list of byte strings.
 
     leaf = H("leaf", row)          node = H("node", left ‖ right)
     matrix root = H("root", u32 rows ‖ u32 row bytes ‖ u8 dtype ‖ top)
@@ -8,8 +8,9 @@ Leaves are padded to a power of two with 32 zero bytes. Labels keep leaves, node
 and the root binds shape and type, so that one root means one matrix. A right operand B (k×n) is
 committed transposed, so that its columns are the rows here.
 
-A matrix is opened 16 aligned rows at a time: the rows and the siblings from their 16-leaf subtree
-up. The number of siblings follows from the number of rows alone.
+A matrix is opened 16 aligned rows at a time, the rows and the siblings from their 16-leaf subtree
+up, or row by row, whatever the number of rows. The number of siblings follows from the number of
+rows alone.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import RuleViolation
-from .hashing import ZERO_HASH, Hash, digest, u32
+from .hashing import HASH_BYTES, ZERO_HASH, Hash, digest, u32
 
 TILE: Final = 16
 """Rows in one opening, and the side of a ticket's tile."""
@@ -29,6 +30,7 @@ ZERO_OPERAND_ROOT: Final[Hash] = ZERO_HASH
 """Root of the operand that is zero everywhere; it opens to no rows and no siblings."""
 
 _TILE_HEIGHT: Final = 4
+_U32_MAX: Final = 2**32 - 1
 _LITTLE_ENDIAN: Final = {INT8: np.dtype("i1"), INT32: np.dtype("<i4")}
 
 
@@ -52,7 +54,7 @@ def dtype_code(array: NDArray[Any]) -> int:
 
 
 class Tree:
-    """The commitment tree of a matrix, kept whole so that any 16 aligned rows can be opened."""
+    """The commitment tree of a matrix, kept whole so that any row or tile can be opened."""
 
     root: Hash
 
@@ -109,6 +111,49 @@ def verify_opening(
     top = _climb(subtree, tile, siblings)
     if _matrix_root(total_rows, len(rows) // TILE, dtype, top) != root:
         raise RuleViolation("opening", f"the rows of tile {tile} do not open root {root.hex()}")
+
+
+def prove_row(tree: Tree, index: int) -> tuple[Hash, ...]:
+    """Return the siblings that prove row `index` under `tree.root`, lowest first.
+
+    Raises ValueError when the tree has no such row.
+    """
+    if not 0 <= index < tree.rows:
+        raise ValueError(f"row {index} of {tree.rows}")
+    return _siblings(tree._levels, index, 0)
+
+
+def verify_row(
+    root: Hash,
+    rows: int,
+    row_bytes: int,
+    dtype: int,
+    index: int,
+    row: bytes,
+    siblings: Sequence[Hash],
+) -> None:
+    """Check that `row` is row `index` of the matrix that `root` commits to.
+
+    `rows` (1 … 2³² − 1), `row_bytes` and `dtype` (1 int8, 2 int32) are those of the matrix; `row`
+    holds its little-endian bytes. Raises RuleViolation "opening".
+    """
+    element = _LITTLE_ENDIAN.get(dtype)
+    if element is None:
+        raise RuleViolation("opening", f"no commitment is defined for type {dtype}")
+    if not 0 < row_bytes <= _U32_MAX or row_bytes % element.itemsize:
+        raise RuleViolation("opening", f"no row of {element} has {row_bytes} bytes")
+    if not 0 <= index < rows <= _U32_MAX:
+        raise RuleViolation("opening", f"row {index} of {rows}")
+    if len(row) != row_bytes:
+        raise RuleViolation("opening", f"{len(row)} bytes of a row of {row_bytes}")
+    if len(siblings) != _height(rows):
+        raise RuleViolation(
+            "opening", f"{len(siblings)} siblings where {_height(rows)} prove one of {rows} rows"
+        )
+    if any(len(sibling) != HASH_BYTES for sibling in siblings):
+        raise RuleViolation("opening", f"a sibling is not {HASH_BYTES} bytes")
+    if _matrix_root(rows, row_bytes, dtype, _climb(leaf(row), index, siblings)) != root:
+        raise RuleViolation("opening", f"row {index} does not open root {root.hex()}")
 
 
 def list_root(items: Sequence[bytes]) -> Hash:

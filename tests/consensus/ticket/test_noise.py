@@ -1,8 +1,8 @@
-"""Noise against a word-by-word reading of protocol §5."""
+"""Noise against a word-by-word reading of protocol §13.3."""
 
 import numpy as np
 from blake3 import blake3
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pouw.consensus.ticket.noise import left_factor, noise, permutations, selection
 
@@ -21,6 +21,30 @@ def plain_value(seed: bytes, row: int, column: int) -> int:
 @given(st.binary(min_size=32, max_size=32), st.integers(0, 2**20 - 1), st.integers(0, 511))
 def test_noise_is_the_specified_one(seed: bytes, row: int, column: int) -> None:
     assert noise(seed, [row], 512)[0, column] == plain_value(seed, row, column)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.binary(min_size=32, max_size=32),
+    st.lists(st.integers(0, 2**20 - 1), min_size=1, max_size=37),
+    st.integers(1, 9),
+)
+def test_whole_noise_is_the_factors_read_plainly(seed: bytes, rows: list[int], slabs: int) -> None:
+    values = noise(seed, rows, 128 * slabs)
+    chosen = left_factor(seed, rows)[:, permutations(seed, 128 * slabs)]
+    plain = chosen - np.roll(chosen, -1, axis=2)
+    assert np.array_equal(values, plain.reshape(len(rows), 128 * slabs))
+    assert values.dtype == np.int8
+    assert values.flags.c_contiguous
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.integers(1, 5))
+def test_permutations_sort_keys_then_indices(seed: bytes, slabs: int) -> None:
+    for slab, order in enumerate(permutations(seed, 128 * slabs).tolist()):
+        drawn = blake3(b"R" + slab.to_bytes(4, "little"), key=seed).digest(length=512)
+        keys = np.frombuffer(drawn, "<u4").tolist()
+        assert order == sorted(range(128), key=lambda index: (keys[index], index))
 
 
 def test_rows_keep_their_global_numbers() -> None:
