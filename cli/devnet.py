@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..core.errors import UserError
 from ..devnet.cluster import PASSWORD, Cluster
-from ..devnet.demo import IDLE_RATE, MINERS, NODES, run_demo
+from ..devnet.demo import IDLE, MINERS, NODES, run_demo
 from ..devnet.digits import train_digits
 from .common import json_option, print_json
 
@@ -50,7 +50,7 @@ def demo(folder: Path | None, as_json: bool) -> None:
 @devnet.command(epilog="Example: pouw devnet up --nodes 3 --miners 2")
 @click.option("--nodes", default=NODES, show_default=True, type=click.IntRange(1, 20))
 @click.option("--miners", default=MINERS, show_default=True, type=click.IntRange(1, 8))
-@click.option("--idle-rate", default=IDLE_RATE, show_default=True, help="MAC/s of each miner.")
+@click.option("--idle-rate", default=IDLE[1], show_default=True, help="MAC/s of each miner.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
@@ -64,7 +64,7 @@ def up(nodes: int, miners: int, idle_rate: str, folder: Path) -> None:
     Processes may be stopped and started by hand meanwhile; the commands are printed.
     """
     _end_on_terminate()
-    with Cluster(folder.resolve(), nodes, miners, idle_rate) as cluster:
+    with Cluster(folder.resolve(), nodes, [("--idle-rate", idle_rate)] * miners) as cluster:
         cluster.start(Steps(Console(stderr=True, highlight=False)))
         _describe(cluster)
         _watch(cluster)

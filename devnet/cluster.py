@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from ..core.errors import UserError
 from ..core.keys import PrivateKey, format_address
 from ..core.units import BASE_UNITS_PER_POUW
-from ..genesis import DEVNET
+from ..genesis import DEVNET, Params
 from ..genesis.networks import DEVNET_FAUCET
 from ..wallet import bodies, keystore
 from ..wallet.mnemonic import generate_phrase
@@ -36,12 +37,15 @@ _WALLET_COST: Final = keystore.ScryptCost(n=1 << 12, r=8, p=1)
 class Cluster:
     """Starts and stops a devnet; a context manager, so that nothing is left running."""
 
-    def __init__(self, folder: Path, nodes: int, miners: int, idle_rate: str) -> None:
-        """Plan the network in an emptied `folder`; `idle_rate` caps each miner ("4M" MAC/s).
+    def __init__(
+        self, folder: Path, nodes: int, miners: Sequence[Sequence[str]], params: Params = DEVNET
+    ) -> None:
+        """Plan the network in an emptied `folder`; `miners` has the options of each miner.
 
         Raises UserError when the folder holds anything but an earlier devnet.
         """
         self.folder: Final = folder
+        self.params: Final = params
         self._lock: Final = _prepare(folder)
         self.password_file: Final = folder / "password.txt"
         self.password_file.write_text(PASSWORD + "\n")
@@ -50,8 +54,8 @@ class Cluster:
         for i in range(nodes):
             # A line, not a star: nodes must find the others by themselves.
             connect = [self.nodes[-1].address] if self.nodes else []
-            self.nodes.append(NodeProcess(f"node{i + 1}", folder, DEVNET.name, connect))
-        self._workers: Final = [self._new_wallet(f"worker{i + 1}") for i in range(miners)]
+            self.nodes.append(NodeProcess(f"node{i + 1}", folder, params.name, connect))
+        self.workers: Final = [self._new_wallet(f"worker{i + 1}") for i in range(len(miners))]
         self.miners: Final = [
             MinerProcess(
                 f"miner{i + 1}",
@@ -59,10 +63,10 @@ class Cluster:
                 self.nodes[i % nodes],
                 self.wallet_path(f"worker{i + 1}"),
                 self.password_file,
-                format_address(key.address, DEVNET.address_prefix),
-                idle_rate,
+                self.address(key),
+                options,
             )
-            for i, key in enumerate(self._workers)
+            for i, (key, options) in enumerate(zip(self.workers, miners, strict=True))
         ]
 
     def __enter__(self) -> "Cluster":
@@ -101,11 +105,11 @@ class Cluster:
 
     def address(self, key: PrivateKey) -> str:
         """Write a key's address as people see it."""
-        return format_address(key.address, DEVNET.address_prefix)
+        return format_address(key.address, self.params.address_prefix)
 
     def session(self, node: int, key: PrivateKey, progress: Progress = silent) -> Session:
         """Return a session of a key at one of the nodes, counted from 0."""
-        return Session(self.nodes[node].client(), DEVNET, key, progress, PACE)
+        return Session(self.nodes[node].client(), self.params, key, progress, PACE)
 
     def infos(self) -> list[dict[str, Any]]:
         """Return every node's `getinfo`."""
@@ -133,7 +137,7 @@ class Cluster:
     def _fund(self, progress: Progress) -> None:
         """Send the faucet's money; this takes the network's first block."""
         payments = [(self.user.address, USER_FUNDS)]
-        payments += [(worker.address, WORKER_FUNDS) for worker in self._workers]
+        payments += [(worker.address, WORKER_FUNDS) for worker in self.workers]
         faucet = self.session(0, DEVNET_FAUCET)
         progress("funding wallets", 0, 1)
         sent = faucet.send(bodies.transfer(payments))
@@ -143,7 +147,7 @@ class Cluster:
     def _new_wallet(self, name: str) -> PrivateKey:
         phrase = generate_phrase(12)
         path = self.wallet_path(name)
-        return keystore.create(path, DEVNET, phrase, PASSWORD, cost=_WALLET_COST).key()
+        return keystore.create(path, self.params, phrase, PASSWORD, cost=_WALLET_COST).key()
 
 
 def _prepare(folder: Path) -> int:

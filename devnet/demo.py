@@ -21,7 +21,7 @@ from .report import Report
 
 NODES: Final = 3
 MINERS: Final = 2
-IDLE_RATE: Final = "4M"
+IDLE: Final = ("--idle-rate", "4M")
 """Of each miner: together one block of the devnet's least difficulty in about two seconds."""
 BOUNTY: Final = 100 * BASE_UNITS_PER_POUW
 GIFT: Final = 25 * BASE_UNITS_PER_POUW // 2
@@ -35,7 +35,7 @@ _AGREEMENT_SECONDS: Final = 30.0
 def run_demo(folder: Path, progress: Progress) -> Report:
     """Run the main job in `folder` and return what was found. Raises UserError when stuck."""
     report = Report()
-    with Cluster(folder, NODES, MINERS, IDLE_RATE) as cluster:
+    with Cluster(folder, NODES, [IDLE] * MINERS) as cluster:
         cluster.start(progress)
         _transfer(cluster, report, progress)
         progress("training on the handwritten digits", 0, 1)

@@ -153,12 +153,12 @@ class MinerProcess(ManagedProcess):
         wallet: Path,
         password_file: Path,
         payout: str,
-        idle_rate: str,
+        options: Sequence[str],
     ) -> None:
-        """Plan a CPU miner whose idle mining is capped at `idle_rate` MAC/s ("4M")."""
+        """Plan a CPU miner with further options of the command line."""
         arguments = ["run", "--node", node.url, "--token-file", str(node.token_file)]
         arguments += ["--wallet", str(wallet), "--password-file", str(password_file)]
-        arguments += ["--payout", payout, "--device", "cpu", "--idle-rate", idle_rate]
+        arguments += ["--payout", payout, "--device", "cpu", *options]
         super().__init__(name, "pouw.cli.miner", arguments, folder / f"{name}.log")
 
 

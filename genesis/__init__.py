@@ -1,6 +1,6 @@
-"""Chain parameters: one table that holds every number, with a reason each, for four networks."""
+"""Chain parameters: one table that holds every number, with a reason each, for every network."""
 
-from .networks import DEVNET, MAINNET, NETWORKS, TESTNET, TINY, network
+from .networks import DEVNET, MAINNET, NETWORKS, SPRINT, TESTNET, TINY, network
 from .params import Params
 
-__all__ = ["Params", "network", "NETWORKS", "MAINNET", "TESTNET", "DEVNET", "TINY"]
+__all__ = ["Params", "network", "NETWORKS", "MAINNET", "TESTNET", "DEVNET", "TINY", "SPRINT"]

@@ -26,9 +26,9 @@ MAINNET: Final = Params(
     burn_numerator=1,
     burn_denominator=10,
     max_job_macs=2 * 10**9,  # 2 s of the slowest verifier (1 GMAC/s, numpy integers)
-    max_job_bytes=64 << 20,
+    max_job_bytes=512 << 20,  # a transformer of 23 M weights on 128 tokens moves 400 MiB
     block_check_macs=4 * 10**9,
-    block_check_bytes=256 << 20,
+    block_check_bytes=1 << 30,  # a second of the slowest verifier, at about 1 GB/s
     check_price_per_mmac=1_000,
     check_price_per_kib=100,
     posted_product_min_k=2_048,
@@ -105,7 +105,19 @@ TINY: Final = replace(
     blob_window=50,
 )
 
-NETWORKS: Final = {params.name: params for params in (MAINNET, TESTNET, DEVNET, TINY)}
+SPRINT: Final = replace(
+    DEVNET,
+    name="sprint",
+    chain_id=5,
+    address_prefix="spouw",
+    target_spacing=1,
+    difficulty_halflife=1 << 30,  # the difficulty stays where it is: luck alone decides who is next
+    claim_window_base=60,  # counted in blocks that take a fraction of a second
+    settle_window=30,
+)
+"""For experiments with mining itself: blocks as fast as the miners are allowed to find them."""
+
+NETWORKS: Final = {params.name: params for params in (MAINNET, TESTNET, DEVNET, TINY, SPRINT)}
 
 
 def network(name: str) -> Params:

@@ -22,9 +22,10 @@ DEFAULT_PORTS: Final = {
     "testnet": Ports(9340, 9341),
     "devnet": Ports(9350, 9351),
     "tiny": Ports(9360, 9361),
+    "sprint": Ports(9370, 9371),
 }
 
-LOCAL_NETWORKS: Final = frozenset({"devnet", "tiny"})
+LOCAL_NETWORKS: Final = frozenset({"devnet", "tiny", "sprint"})
 """Networks whose coins are worth nothing: their nodes meet on one machine."""
 
 

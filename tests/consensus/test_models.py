@@ -121,7 +121,7 @@ def test_submitting_on_long_programs_is_metered_too(world: World) -> None:
 def test_committing_to_padded_weights_is_metered() -> None:
     """A weight of n×1 is one byte a row, but each row is hashed as 128."""
     world = World(replace(PARAMS, block_check_bytes=MAINNET.block_check_bytes))
-    rows = 1 << 18
+    rows = 1 << 20
     builder = ProgramBuilder(Declaration(TensorType(DType.INT8, (1,)), Interval(-64, 63)))
     builder.op(Matmul, builder.source(), builder.constant(np.ones((rows, 1), np.int8), DType.INT8))
     kit = Kit(*builder.finish(), b"\x01")

@@ -9,15 +9,15 @@ from pouw.core.errors import UserError
 from pouw.core.keys import format_address, parse_address
 from pouw.core.ticket import MAX_OPENING_BYTES
 from pouw.core.transaction import MAX_TRANSACTION_BYTES
-from pouw.genesis import DEVNET, MAINNET, NETWORKS, TESTNET, TINY, Params, network
+from pouw.genesis import DEVNET, MAINNET, NETWORKS, SPRINT, TESTNET, TINY, Params, network
 from pouw.genesis.networks import DEVNET_FAUCET
 
 EACH = pytest.mark.parametrize("params", NETWORKS.values(), ids=lambda params: params.name)
 
 
 def test_networks_are_found_by_name() -> None:
-    assert [network(name) for name in NETWORKS] == [MAINNET, TESTNET, DEVNET, TINY]
-    with pytest.raises(UserError, match="mainnet, testnet, devnet, tiny"):
+    assert [network(name) for name in NETWORKS] == [MAINNET, TESTNET, DEVNET, TINY, SPRINT]
+    with pytest.raises(UserError, match="mainnet, testnet, devnet, tiny, sprint"):
         network("Mainnet")
 
 
@@ -33,7 +33,7 @@ def test_real_networks_start_with_nothing_and_cannot_saturate() -> None:
     for params in (MAINNET, TESTNET):
         assert params.allocations == ()
         assert params.settle_window >= 12
-    for params in (MAINNET, TESTNET, DEVNET):
+    for params in (MAINNET, TESTNET, DEVNET, SPRINT):
         assert params.min_difficulty >= 1 << 24
     assert dict(DEVNET.allocations)[DEVNET_FAUCET.address] > 0
 
