@@ -3,8 +3,8 @@
 Refusals, each a RuleViolation:
 
     program-version    another format version
-    program-limits     too many ops, constants or dimensions, or a tensor too large
-    program-range      a declared range is empty or leaves its element type
+    program-limits     too many ops, constants or dimensions, or a tensor or product too large
+    program-range      a declared range is empty or leaves its element type, or an index its table
     program-operand    an op reads a value that does not exist yet
     program-constant   a constant where a computed value belongs, or the reverse
     program-dtype      an operand of the wrong element type

@@ -53,7 +53,10 @@ def execute(
 
 @dataclass(frozen=True, slots=True)
 class _SlicedProducts:
-    """Hands an op's product to the handler slice by slice and adds the results up."""
+    """Hands an op's product to the handler slice by slice and adds the results up.
+
+    Batched products have no number and no slices, and pass through as they are.
+    """
 
     handler: ProductHandler
     expected: Iterator[Product]
@@ -64,6 +67,9 @@ class _SlicedProducts:
         for start, length in rest:
             total = total + self._slice(a, b_t, start, length)
         return total
+
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8], /) -> NDArray[np.int32]:
+        return self.handler.batch(a, b_t)
 
     def _slice(
         self, a: NDArray[np.int8], b_t: NDArray[np.int8], start: int, length: int

@@ -1,7 +1,8 @@
 """Every bound of the tensor machine, in one place. All of them are consensus.
 
 Together they keep the metered multiply-accumulates of any job below 2⁶²: a constant has at most
-2³⁰ weights, a product at most 2²⁰ rows, a program at most 2¹² ops.
+2³⁰ weights, a product at most 2²⁰ rows, a program at most 2¹² ops; a batched product has at most
+2²⁸ results of 2¹⁴ terms.
 """
 
 from typing import Final
@@ -37,6 +38,12 @@ OPERAND_MAX: Final = 63
 MAX_PRODUCT_ROWS: Final = 2**20
 MAX_PRODUCT_K: Final = 16_384
 """A longer inner dimension is multiplied in slices that start at multiples of this."""
+
+MAX_WINDOW: Final = 4096
+"""Positions of a kernel or pooling window, each of which is one pass over the result: 64×64."""
+MIN_PARTS: Final = 2
+MAX_PARTS: Final = 16
+"""Values joined by one Concat."""
 
 ROW_GRID: Final = 16
 K_GRID: Final = 128

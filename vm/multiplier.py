@@ -17,6 +17,21 @@ class Multiplier(Protocol):
         ...
 
 
+def matmul_each(
+    multiplier: Multiplier, a: NDArray[np.int8], b_t: NDArray[np.int8]
+) -> NDArray[np.int32]:
+    """Return the products of many small matrices, (count, m, n).
+
+    `a` is (count, m, k); `b_t`, transposed, is (parts, n, k) with parts dividing count, and
+    matrix i of `a` meets matrix i mod parts of `b_t`.
+    """
+    count, parts = len(a), len(b_t)
+    result = np.empty((count, a.shape[1], b_t.shape[1]), np.int32)
+    for i in range(count):
+        result[i] = multiplier.matmul(a[i], b_t[i % parts])
+    return result
+
+
 class ReferenceMultiplier:
     """numpy's own integer product: slow (about 1 GMAC/s), obviously right."""
 

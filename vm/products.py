@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .limits import MAX_PRODUCT_K
-from .multiplier import Multiplier
+from .multiplier import Multiplier, matmul_each
 from .types import Interval
 
 
@@ -81,12 +81,20 @@ def slice_products(first: int, op: int, shape: ProductShape) -> list[Product]:
 
 
 class ProductHandler(Protocol):
-    """How an execution gets its products: multiplied, mined, or delivered and checked."""
+    """How an execution gets its products: multiplied, mined, or delivered and checked.
+
+    Only products with registered weights have a number, and may be mined or delivered. Batched
+    products (attention heads, kernels of one channel) are short and always multiplied.
+    """
 
     def product(
         self, product: Product, a: NDArray[np.int8], b_t: NDArray[np.int8]
     ) -> NDArray[np.int32]:
         """Return A·B (m, n) for C-contiguous A (m, k) and B transposed (n, k)."""
+        ...
+
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Return the exact products of many small matrices, see `multiplier.matmul_each`."""
         ...
 
 
@@ -98,6 +106,9 @@ class _PlainProducts:
         self, product: Product, a: NDArray[np.int8], b_t: NDArray[np.int8]
     ) -> NDArray[np.int32]:
         return self.multiplier.matmul(a, b_t)
+
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
+        return matmul_each(self.multiplier, a, b_t)
 
 
 def plain_products(multiplier: Multiplier) -> ProductHandler:

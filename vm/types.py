@@ -76,6 +76,10 @@ class Interval(Value, frozen=True):
         """Return the tightest interval that holds every sum of a value from each."""
         return Interval(self.lo + other.lo, self.hi + other.hi)
 
+    def hull(self, other: "Interval") -> "Interval":
+        """Return the tightest interval that holds both."""
+        return Interval(min(self.lo, other.lo), max(self.hi, other.hi))
+
     def sum_of(self, count: int) -> "Interval":
         """Return the tightest interval that holds every sum of `count` values."""
         return Interval(self.lo * count, self.hi * count)

@@ -19,7 +19,7 @@ from ...genesis import Params
 from ...vm.check import CheckedProgram, check_program
 from ...vm.executor import execute
 from ...vm.metering import cost_of
-from ...vm.multiplier import Multiplier
+from ...vm.multiplier import Multiplier, matmul_each
 from ...vm.operands import pad_operand, padded_shape
 from ...vm.products import Product
 from ...vm.program import decode_program
@@ -126,13 +126,11 @@ class ResultChecker:
         self._check_settlement_size(model, items)
         checked = self.program(model)
         cost = cost_of(checked, items)
-        macs, posted = 0, 0
+        macs, posted = cost.macs, 0
         for product in checked.products(items):
             if self._is_posted(product):
-                macs += check_macs(product.m, product.n, product.k)
+                macs += check_macs(product.m, product.n, product.k) - product.macs
                 posted += product.m * product.n * _INT32_BYTES
-            else:
-                macs += product.macs
         size = cost.bytes + posted + self.loading_bytes(model.program)
         params = self._params
         window = (
@@ -237,6 +235,9 @@ class _CheckedProducts:
             if posted:
                 return self._posted_product(product, a, b_t, roots)
         return self._checker._multiplier.matmul(a, b_t)
+
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
+        return matmul_each(self._checker._multiplier, a, b_t)
 
     def _posted_product(
         self,

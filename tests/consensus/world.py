@@ -48,7 +48,7 @@ from pouw.genesis import TINY, Params
 from pouw.vm.check import CheckedProgram, check_program
 from pouw.vm.executor import execute
 from pouw.vm.frontends.builder import ProgramBuilder
-from pouw.vm.multiplier import ReferenceMultiplier
+from pouw.vm.multiplier import ReferenceMultiplier, matmul_each
 from pouw.vm.operands import pad_operand, padded_shape
 from pouw.vm.ops import Argmax, Matmul, Op, Requantise
 from pouw.vm.products import Product
@@ -129,6 +129,10 @@ class Trace:
         c = ReferenceMultiplier().matmul(a, b_t)
         self.products.append((product, a.copy(), b_t.copy(), c))
         return c
+
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
+        """See `ProductHandler.batch`."""
+        return matmul_each(ReferenceMultiplier(), a, b_t)
 
 
 class World:

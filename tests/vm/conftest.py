@@ -31,7 +31,7 @@ class Case:
 
 
 def _naive_op(op: Op, values: list[Rows]) -> Rows:
-    x = values[op.x]
+    x = values[op.reads[0]]
     match op:
         case Matmul():
             return [[sum(map(int.__mul__, r, w)) for w in values[op.weights]] for r in x]
@@ -46,6 +46,8 @@ def _naive_op(op: Op, values: list[Rows]) -> Rows:
             return [[values[op.table][0][a + 64] for a in r] for r in x]
         case Argmax():
             return [[r.index(max(r))] for r in x]
+        case _:
+            raise TypeError(f"the naive machine knows no {type(op).__name__}")
 
 
 def _naive_rescale(op: Requantise, x: int, multipliers: list[int], channel: int) -> int:

@@ -1,5 +1,6 @@
 """Executions: against the naive machine, product by product, and refusals."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from pouw.core.errors import RuleViolation
 from pouw.vm.check import CheckedProgram, check_program
 from pouw.vm.executor import execute
-from pouw.vm.multiplier import ReferenceMultiplier
-from pouw.vm.ops import Bias, Matmul
+from pouw.vm.multiplier import ReferenceMultiplier, matmul_each
+from pouw.vm.ops import BatchMatmul, Bias, Matmul, Slice, Transpose
 from pouw.vm.products import Product, plain_products
 from pouw.vm.program import Program
 from pouw.vm.tensor import encode_output
@@ -28,6 +29,7 @@ class Recorder:
     def __init__(self, spoil: Callable[[NDArray[Any]], NDArray[Any]] | None = None) -> None:
         self.asked: list[Product] = []
         self.results: list[NDArray[np.int32]] = []
+        self.batches: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         self._spoil = spoil
 
     def product(
@@ -40,6 +42,12 @@ class Recorder:
         result = ReferenceMultiplier().matmul(a, b_t)
         self.results.append(result)
         return result if self._spoil is None else self._spoil(result)
+
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
+        assert a.dtype == b_t.dtype == np.int8
+        assert a.flags.c_contiguous and b_t.flags.c_contiguous
+        self.batches.append((a.shape, b_t.shape))
+        return matmul_each(ReferenceMultiplier(), a, b_t)
 
 
 @settings(max_examples=200)
@@ -84,7 +92,7 @@ def test_a_product_may_come_from_elsewhere(perceptron: Any) -> None:
     recorder = Recorder()
     expected = execute(checked, perceptron.weights, perceptron.data, recorder).output
 
-    class Delivered:
+    class Delivered(Recorder):
         def product(
             self, product: Product, a: NDArray[np.int8], b_t: NDArray[np.int8]
         ) -> NDArray[np.int32]:
@@ -178,3 +186,30 @@ def test_a_value_may_be_read_twice() -> None:
     weights = np.array([1, 2, 3, 4], np.int8).tobytes() + np.array([5, -6], "<i4").tobytes()
     output = execute(check_program(program), weights, bytes([1, 1]), PLAIN).output
     assert output.tolist() == [[3 + 10, 7 - 12]]
+
+
+def test_batched_products_are_asked_for_apart_and_are_not_numbered() -> None:
+    source = Declaration(TensorType(DType.INT8, (3, 2, 5)), Interval(-64, 63))
+    checked = check_program(Program(1, source, (), (BatchMatmul(0, 0),)))
+    assert checked.item_products == () and checked.rate.item_macs == 3 * 2 * 2 * 5
+    recorder = Recorder()
+    x = np.random.default_rng(5).integers(-64, 64, (7, 3, 2, 5)).astype(np.int8)
+    output = execute(checked, b"", x.tobytes(), recorder).output
+    wide = x.astype(np.int64)
+    assert np.array_equal(output, wide @ wide.swapaxes(2, 3))
+    assert recorder.asked == [] and recorder.batches == [((21, 2, 5), (21, 2, 5))]
+
+
+def test_only_values_still_to_be_read_are_kept() -> None:
+    source = Declaration(TensorType(DType.INT8, (1024, 1024)), Interval(-64, 63))
+    ops = [Transpose(i, (1, 0)) for i in range(19)]
+    checked = check_program(Program(1, source, (), (*ops, Slice(19, 0, 0, 1, 1))))
+    data = bytes(range(64)) * 2**14
+    tracemalloc.start()
+    try:
+        output = execute(checked, b"", data, PLAIN).output
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert output.shape == (1, 1, 1024)
+    assert peak < 4 * 2**20, "two values at a time, not twenty"

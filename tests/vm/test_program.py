@@ -15,12 +15,49 @@ from pouw.vm.executor import execute
 from pouw.vm.limits import MAX_PROGRAM_BYTES
 from pouw.vm.metering import cost_of
 from pouw.vm.multiplier import ReferenceMultiplier
+from pouw.vm.ops import (
+    BatchMatmul,
+    Concat,
+    Gather,
+    Matmul,
+    MaxPool,
+    Patches,
+    Reshape,
+    Slice,
+    SumPool,
+    Transpose,
+)
 from pouw.vm.products import plain_products
-from pouw.vm.program import decode_program, encode_program
-from pouw.vm.types import Declaration
+from pouw.vm.program import Program, decode_program, encode_program
+from pouw.vm.types import Declaration, DType, Interval, TensorType
 from pouw.vm.weights import check_weights
 
 EDGES = (0, 1, 2, 3, 63, 64, 127, 128, 2**16, 2**20, 2**31 - 1, 2**31, 2**32, 2**63, -1, -65)
+
+IMAGES = Program(
+    1,
+    Declaration(TensorType(DType.INT8, (4, 4, 2)), Interval(-64, 63)),
+    (Declaration(TensorType(DType.INT8, (3, 8)), Interval(-64, 63)),),
+    (
+        Patches(0, (2, 2), (1, 1), (1, 0, 0, 1), (1, 1), -3),
+        Matmul(2, 1),
+        MaxPool(3, (2, 2), (2, 2), (0, 0, 0, 0)),
+        SumPool(4, (2, 2), (1, 1), (1, 0, 0, 0), 0),
+    ),
+)
+SEQUENCES = Program(
+    1,
+    Declaration(TensorType(DType.INT32, (2, 3)), Interval(0, 4)),
+    (Declaration(TensorType(DType.INT8, (5, 4)), Interval(-64, 63)),),
+    (
+        Slice(0, 0, 0, 1, 1),
+        Gather(2, 1),
+        Transpose(3, (1, 0, 2)),
+        Reshape(4, (3, 4)),
+        Concat((5, 1), 0),
+        BatchMatmul(6, 6),
+    ),
+)
 
 
 def judge(data: bytes) -> bool:
@@ -72,6 +109,24 @@ def test_the_encoding_is_fixed(perceptron: Any) -> None:
     )  # fmt: skip
 
 
+def test_the_encoding_of_layouts_and_windows_is_fixed() -> None:
+    images, sequences = (msgspec.msgpack.decode(encode_program(p))[3] for p in (IMAGES, SEQUENCES))
+    assert images == [
+        [11, 0, [2, 2], [1, 1], [1, 0, 0, 1], [1, 1], -3],
+        [1, 2, 1],
+        [12, 3, [2, 2], [2, 2], [0, 0, 0, 0]],
+        [13, 4, [2, 2], [1, 1], [1, 0, 0, 0], 0],
+    ]
+    assert sequences == [
+        [17, 0, 0, 0, 1, 1],
+        [18, 2, 1],
+        [14, 3, [1, 0, 2]],
+        [15, 4, [3, 4]],
+        [16, [5, 1], 0],
+        [10, 6, 6],
+    ]
+
+
 def test_refuses_too_many_bytes_before_reading_them() -> None:
     with pytest.raises(DecodeError, match="at most 262144"):
         decode_program(bytes(MAX_PROGRAM_BYTES + 1))
@@ -86,7 +141,11 @@ def test_refuses_a_second_encoding_of_the_same_program(perceptron: Any) -> None:
 
 @pytest.mark.parametrize(
     "op",
-    [[7, 0], [0, 0], [6], [1, 0], [6, 9, 9], [6, -1], [6, 2**32], [6, 1.0], [6, "0"], [6, None]],
+    [
+        *([7, 0], [0, 0], [6], [1, 0], [6, 9, 9], [6, -1], [6, 2**32], [6, 1.0], [6, "0"]),
+        *([6, None], [12, 0, [1], [1, 1], [0] * 4], [12, 0, [1, 1], [1, 1], [0] * 5]),
+        *([14, 0, 0], [14, 0, [-1]], [15, 0, [2**32]], [16, 0, 0], [16, [0, None], 0]),
+    ],
 )
 def test_refuses_ops_it_does_not_know(perceptron: Any, op: list[Any]) -> None:
     plain = msgspec.msgpack.decode(encode_program(perceptron.program))
@@ -123,9 +182,14 @@ def test_mutated_bytes_earn_nothing_but_a_rule_violation(
         judge(bytes(mutated))
 
 
-def test_well_formed_programs_with_one_number_changed_are_judged(perceptron: Any) -> None:
+@pytest.mark.parametrize("kind", ["perceptron", "images", "sequences"])
+def test_well_formed_programs_with_one_number_changed_are_judged(
+    perceptron: Any, kind: str
+) -> None:
     """Every number of a program, replaced by every edge value: structure stays, meaning breaks."""
-    data = encode_program(perceptron.program)
+    program = {"perceptron": perceptron.program, "images": IMAGES, "sequences": SEQUENCES}[kind]
+    data = encode_program(program)
+    assert judge(data)
     verdicts = [judge(mutant) for mutant in _with_numbers_replaced(data)]
     assert verdicts.count(True) > 20 and verdicts.count(False) > 500
 

@@ -26,6 +26,13 @@ class Multiply(Protocol):
         """Return A·B (m, n) from A (m, k) and B transposed (n, k), exactly."""
         ...
 
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8], /) -> NDArray[np.int32]:
+        """Return (count, m, n) from a (count, m, k) and b_t (parts, n, k), parts dividing count.
+
+        Matrix i of the result is a[i] · b_t[i mod parts] transposed, exactly; k ≤ 16 384.
+        """
+        ...
+
 
 class Operation(Protocol):
     """One step of a program."""
@@ -85,6 +92,22 @@ def require_channels(operand: Operand, name: str) -> int:
     if not operand.type.shape:
         raise RuleViolation("program-shape", f"{name} is one number and has no last dimension")
     return operand.type.shape[-1]
+
+
+def require_dims(operand: Operand, dims: int, name: str) -> Shape:
+    """Return the operand's shape; refuse another number of dimensions."""
+    if len(operand.type.shape) != dims:
+        raise RuleViolation(
+            "program-shape", f"{name} must have {dims} dimensions, not {operand.type}"
+        )
+    return operand.type.shape
+
+
+def require_axis(operand: Operand, axis: int, name: str) -> int:
+    """Return the length of dimension `axis` of the operand; refuse one it does not have."""
+    if axis >= len(operand.type.shape):
+        raise RuleViolation("program-attribute", f"{name} {operand.type} has no axis {axis}")
+    return operand.type.shape[axis]
 
 
 def row_blocks(rows: int, channels: int) -> Iterator[slice]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...core.codec import U32, Value
 from ...core.errors import RuleViolation
-from ..limits import MAX_SHIFT, MIN_SHIFT
 from ..metering import REQUANTISE, Work, traffic
 from ..types import Array, DType, Int32, Interval, Operands, TensorType
 from .base import (
@@ -17,8 +16,14 @@ from .base import (
     require_constant,
     require_dtype,
     require_items,
-    require_shape,
     row_blocks,
+)
+from .fixed_point import (
+    require_clamp,
+    require_per_channel,
+    require_shift,
+    rescale,
+    rescaled_interval,
 )
 
 
@@ -48,36 +53,20 @@ class Requantise(Value, frozen=True, tag=3):
         require_dtype(x, DType.INT32, "x")
         require_dtype(multiplier, DType.INT32, "multiplier")
         channels = require_channels(x, "x")
-        if multiplier.type.shape != (1,):
-            require_shape(multiplier, (channels,), "multiplier")
+        require_per_channel(multiplier, channels, "multiplier")
         if multiplier.interval.lo < 1:
             raise RuleViolation(
                 "program-attribute", f"multiplier {multiplier.interval} must be positive"
             )
-        self._check_attributes()
+        require_shift(self.shift)
+        require_clamp(Interval(self.lo, self.hi), DType.INT8)
         return TensorType(DType.INT8, x.type.shape)
-
-    def _check_attributes(self) -> None:
-        if not MIN_SHIFT <= self.shift <= MAX_SHIFT:
-            raise RuleViolation(
-                "program-attribute", f"shift {self.shift} is not in [{MIN_SHIFT}, {MAX_SHIFT}]"
-            )
-        bounds = Interval(self.lo, self.hi)
-        if self.lo > self.hi or not bounds.within(DType.INT8.interval):
-            raise RuleViolation(
-                "program-attribute", f"clamp {bounds} is empty or not within {DType.INT8.interval}"
-            )
 
     def result_interval(self, operands: Operands, /) -> Interval:
         """Rounding is monotone, so the extremes of x·multiplier give those of the result."""
         x, multiplier = operands
         scaled = x.interval.times(multiplier.interval)
-        half = 1 << (self.shift - 1)
-        bounds = Interval(self.lo, self.hi)
-        return Interval(
-            bounds.clamp((scaled.lo + half) >> self.shift),
-            bounds.clamp((scaled.hi + half) >> self.shift),
-        )
+        return rescaled_interval(scaled, self.shift, Interval(self.lo, self.hi))
 
     def work(self, operands: Operands, result: TensorType, /) -> Work:
         """Elementwise, through int64."""
@@ -88,10 +77,8 @@ class Requantise(Value, frozen=True, tag=3):
         x, multiplier = values
         rows = x.reshape(-1, x.shape[-1])
         wide_multiplier = multiplier.astype(np.int64)
+        bounds = Interval(self.lo, self.hi)
         result = np.empty(rows.shape, np.int8)
         for block in row_blocks(*rows.shape):
-            wide = rows[block] * wide_multiplier
-            wide += 1 << (self.shift - 1)
-            wide >>= self.shift
-            result[block] = np.clip(wide, self.lo, self.hi, out=wide)
+            result[block] = rescale(rows[block] * wide_multiplier, self.shift, bounds)
         return result.reshape(x.shape)
