@@ -10,6 +10,7 @@ from ..core.errors import UserError
 from ..genesis import Params
 from ..wallet.answers import Info, ask
 from ..wallet.client import DEFAULT_TIMEOUT, UNAUTHORISED, RpcClient, RpcError
+from ..wallet.stream import Stream, open_stream
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +68,17 @@ class NodeLink(RpcClient):
             raise NodeAway(str(error)) from None
         self._reached()
         return answer
+
+    async def subscribe(self, **params: Any) -> Stream:
+        """Open a subscription. Raises RpcError when refused, StreamLost without a connection."""
+        try:
+            stream = await open_stream(self.url, self._token, **params)
+        except RpcError as refusal:
+            if refusal.code == UNAUTHORISED and self._renew_token():
+                return await self.subscribe(**params)
+            raise
+        self._reached()
+        return stream
 
     def require_network(self, params: Params) -> None:
         """Raise UserError when the node serves another network than `params`."""

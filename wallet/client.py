@@ -132,7 +132,7 @@ class RpcClient:
         code, message = fields.get("code"), fields.get("message")
         if not isinstance(code, int) or not isinstance(message, str):
             return self._foreign(status, "a malformed error")
-        return RpcError(code, _one_line(message), fields.get("data"))
+        return RpcError(code, one_line(message), fields.get("data"))
 
     def _foreign(self, status: int, what: str) -> UserError:
         return UserError(f"{self.url} is not a node of this network: HTTP {status}, {what}")
@@ -164,10 +164,10 @@ def _connector(parts: SplitResult, timeout: float) -> _Connect:
 
 
 def _bad_url(url: str) -> UserError:
-    return UserError(f"'{_one_line(url)}' is not a node's address: write http://127.0.0.1:PORT")
+    return UserError(f"'{one_line(url)}' is not a node's address: write http://127.0.0.1:PORT")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """What a node wrote, made fit to show: printable, on one line, of bounded length."""
     words = " ".join(text.split())
     return "".join(c if c.isprintable() else "?" for c in words)[:_MAX_MESSAGE_CHARS]

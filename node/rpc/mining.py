@@ -6,6 +6,7 @@ import msgspec
 
 from ...core.codec import decode, encode
 from ...core.ticket import MAX_HEAD_BYTES, MAX_OPENING_BYTES, Head, Opening
+from ..templates import Offer
 from .context import Context
 from .errors import NotFound
 from .registry import MethodTable
@@ -36,16 +37,7 @@ async def gettemplate(
     if longpoll is not None:
         await node.templates.wait_news(longpoll, timeout)
     offer = await node.templates.offer(bytes.fromhex(miner), address)
-    header = offer.template.header
-    return {
-        "id": offer.template.sigma.hex(),
-        "longpoll": offer.longpoll,
-        "header": encode(header).hex(),
-        "parent": header.parent.hex(),
-        "height": header.height,
-        "difficulty": header.work,
-        "transactions": len(offer.template.transactions),
-    }
+    return describe_offer(offer)
 
 
 @METHODS.guarded
@@ -69,3 +61,17 @@ async def submitsolution(
     if active:
         node.network.announce_tip()
     return {"block": block.hex(), "accepted": True, "active": active}
+
+
+def describe_offer(offer: Offer) -> Answer:
+    """Return a template as `gettemplate` answers it."""
+    header = offer.template.header
+    return {
+        "id": offer.template.sigma.hex(),
+        "longpoll": offer.longpoll,
+        "header": encode(header).hex(),
+        "parent": header.parent.hex(),
+        "height": header.height,
+        "difficulty": header.work,
+        "transactions": len(offer.template.transactions),
+    }

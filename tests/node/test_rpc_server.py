@@ -6,8 +6,9 @@ import random
 from typing import Any
 
 import pytest
+from pouw.node.rpc.dispatch import MAX_BATCH
 from pouw.node.rpc.methods import ALL_METHODS
-from pouw.node.rpc.server import MAX_BATCH, MAX_OPEN_REQUEST_BYTES
+from pouw.node.rpc.sockets import MAX_OPEN_REQUEST_BYTES
 from structlog.testing import capture_logs
 
 
@@ -138,7 +139,7 @@ async def test_batches_answer_each_and_keep_the_order(rpc: Any) -> None:
 async def test_the_answers_of_a_batch_are_bounded_together(
     rpc: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pouw.node.rpc.server.MAX_ANSWER_BYTES", 1_000)
+    monkeypatch.setattr("pouw.node.rpc.dispatch.MAX_ANSWER_BYTES", 1_000)
     answers = await ask(rpc, [request("getinfo", id=i) for i in range(3)])
     assert "result" in answers[0]
     assert [answer["error"]["code"] for answer in answers[1:]] == [-32000, -32000]
@@ -146,7 +147,7 @@ async def test_the_answers_of_a_batch_are_bounded_together(
 
 
 async def test_a_crowd_is_turned_away(rpc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pouw.node.rpc.server.MAX_CONCURRENT", 1)
+    monkeypatch.setattr("pouw.node.rpc.admission.MAX_CONCURRENT", 1)
     template = await rpc.template()
     waiting = asyncio.create_task(rpc.template(longpoll=template["longpoll"], timeout=1))
     await asyncio.sleep(0.2)
@@ -159,7 +160,7 @@ async def test_a_crowd_is_turned_away(rpc: Any, monkeypatch: pytest.MonkeyPatch)
 async def test_strangers_cannot_keep_the_owner_out(
     rpc: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pouw.node.rpc.server.MAX_OPEN_CONCURRENT", 2)
+    monkeypatch.setattr("pouw.node.rpc.admission.MAX_OPEN_CONCURRENT", 2)
     writers: list[asyncio.StreamWriter] = []
     for _ in range(2):  # requests that never end
         _, writer = await asyncio.open_connection("127.0.0.1", rpc.node.rpc_port)
@@ -179,7 +180,7 @@ async def test_strangers_cannot_keep_the_owner_out(
 async def test_answers_that_nobody_reads_are_bounded(
     rpc: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pouw.node.rpc.server.MAX_SENDING_BYTES", 16 << 20)
+    monkeypatch.setattr("pouw.node.rpc.admission.MAX_SENDING_BYTES", 16 << 20)
     monkeypatch.setattr("pouw.node.rpc.server._WRITE_SECONDS", 1.0)
     monkeypatch.setattr("pouw.node.rpc.chain.__version__", "v" * (12 << 20))
     _, writer = await asyncio.open_connection("127.0.0.1", rpc.node.rpc_port, limit=1024)

@@ -1,0 +1,37 @@
+"""Threads in which the database is read, so that the event loop never waits for it."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import RLock
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+_THREADS: Final = 4
+
+
+class Readers:
+    """Runs functions beside the event loop."""
+
+    def __init__(self, lock: RLock) -> None:
+        """`lock` is the chain's: its holder sees a state that belongs to one tip."""
+        self._lock: Final = lock
+        self._executor: Final = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
+
+    async def read(self, function: Callable[[], T]) -> T:
+        """Run a function under the chain's lock."""
+
+        def locked() -> T:
+            with self._lock:
+                return function()
+
+        return await self.scan(locked)
+
+    async def scan(self, function: Callable[[], T]) -> T:
+        """Run a function without the lock: for what walks over the database at length."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+    def close(self) -> None:
+        """Wait for what is under way; nothing may be run afterwards."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
