@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import click
 
+from ..core.errors import PouwError
+
 NAMES: Final = ("matmul", "ticket")
 
 
@@ -24,9 +26,13 @@ def main(name: str | None, device: str, repeats: int, as_json: bool) -> None:
             module = importlib.import_module(f".{known}", __package__)
             click.echo(f"{known:10} {(module.__doc__ or '').splitlines()[0]}")
         return
-    rows: list[dict[str, Any]] = importlib.import_module(f".{name}", __package__).run(
-        device, repeats
-    )
+    measured = "matmul_cuda" if name == "matmul" and device != "cpu" else name
+    try:
+        rows: list[dict[str, Any]] = importlib.import_module(f".{measured}", __package__).run(
+            device, repeats
+        )
+    except PouwError as error:
+        raise click.ClickException(str(error)) from None
     report = {"benchmark": name, "commit": _commit(), "machine": _machine(), "rows": rows}
     if as_json:
         click.echo(json.dumps(report))

@@ -36,27 +36,31 @@ def load_words(at, BLOCK: tl.constexpr):
 
 @triton.jit
 def _mixed(a, b, c, d, x, y):
-    """The quarter-round G: words turn right by 16, 12, 8 and 7 bits."""
-    a = a + b + x
+    """The quarter-round G: words turn right by 16, 12, 8 and 7 bits.
+
+    Sums are meant to wrap; the interpreter is told not to look for overflow.
+    """
+    a = tl.add(tl.add(a, b, sanitize_overflow=False), x, sanitize_overflow=False)
     d = d ^ a
     d = (d >> 16) | (d << 16)
-    c = c + d
+    c = tl.add(c, d, sanitize_overflow=False)
     b = b ^ c
     b = (b >> 12) | (b << 20)
-    a = a + b + y
+    a = tl.add(tl.add(a, b, sanitize_overflow=False), y, sanitize_overflow=False)
     d = d ^ a
     d = (d >> 8) | (d << 24)
-    c = c + d
+    c = tl.add(c, d, sanitize_overflow=False)
     b = b ^ c
     b = (b >> 7) | (b << 25)
     return a, b, c, d
 
 
 @triton.jit
-def compressed(h, m, COUNTER: tl.constexpr, LENGTH: tl.constexpr, FLAGS: tl.constexpr):
+def compressed(h, m, counter, LENGTH: tl.constexpr, FLAGS: tl.constexpr):
     """Return all 16 output words of a block: chaining value `h` (8 words), message `m` (16).
 
-    The first eight are the next chaining value, and a root's first 32 bytes.
+    `counter` is one number, or one for each message. The first eight are the next
+    chaining value, and a root's first 32 bytes.
     """
     zero = h[0] ^ h[0]
     v0, v1, v2, v3, v4, v5, v6, v7 = h
@@ -64,7 +68,7 @@ def compressed(h, m, COUNTER: tl.constexpr, LENGTH: tl.constexpr, FLAGS: tl.cons
     v9 = zero + 0xBB67AE85
     v10 = zero + 0x3C6EF372
     v11 = zero + 0xA54FF53A
-    v12 = zero + COUNTER
+    v12 = zero + counter
     v13 = zero
     v14 = zero + LENGTH
     v15 = zero + FLAGS

@@ -25,14 +25,14 @@ import triton.language as tl
 
 from ...consensus.ticket.constants import LANES, TILE
 from ...consensus.ticket.constants import RANK as _RANK
+from .configurations import Configuration, family
 from .product import (
-    Configuration,
     add_product,
     block_of,
     blocks,
     check_depth,
     folded_product,
-    launch,
+    folding,
     load_slab,
     store_lanes,
     store_sums,
@@ -92,6 +92,7 @@ def exact_kernel(
     COLUMNS: tl.constexpr,
     DEPTH: tl.constexpr,
     GROUP: tl.constexpr,
+    XOR: tl.constexpr,
 ):
     """Transcripts of A'·B', and the exact A·B."""
     row_block, column_block = block_of(
@@ -100,7 +101,7 @@ def exact_kernel(
     row, column = row_block * ROWS, column_block * COLUMNS
     a_at = load_slab(a, row, m, k, ROWS, DEPTH)
     b_at = load_slab(b, column, n, k, COLUMNS, DEPTH)
-    sums, state = folded_product(a_at, b_at, k, ROWS, COLUMNS, DEPTH)
+    sums, state = folded_product(a_at, b_at, k, ROWS, COLUMNS, DEPTH, XOR)
     store_lanes(lanes, state, row, column, m, n, ROWS, COLUMNS)
     e_left = load_slab(a_negated, row, m, RANK, ROWS, DEPTH)
     v_low = load_slab(a_low, row, m, RANK, ROWS, DEPTH)
@@ -157,6 +158,6 @@ def exact_product(
         m,
         n,
         k,
-        **launch(how),
+        **folding(how, family(device)),
     )
     return lanes, product

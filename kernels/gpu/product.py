@@ -12,8 +12,7 @@ Exactness: the mma instruction of sm_80 and sm_89 saturates its 32-bit sum inste
 saturation never sets in; `check_depth` refuses anything deeper.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 import triton
@@ -24,46 +23,12 @@ from ...consensus.ticket.constants import MAX_DEPTH
 from ...consensus.ticket.constants import RANK as _RANK
 from ...consensus.ticket.constants import ROTATION as _ROTATION
 from ...consensus.ticket.constants import TILE as _TILE
+from .configurations import Configuration, Family, family
 
 RANK: Final = tl.constexpr(_RANK)
 TILE: Final = tl.constexpr(_TILE)
 LANES: Final = tl.constexpr(_LANES)
 ROTATION: Final = tl.constexpr(_ROTATION)
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """How a product is cut up; it changes speed alone, never a bit."""
-
-    rows: int
-    columns: int
-    depth: int
-    """Columns of k loaded at a time; divides 128."""
-    group: int
-    """Blocks of rows that share their columns of B in the L2 cache."""
-    warps: int
-    stages: int
-
-
-FLAT: Final = Configuration(16, 64, 128, 1, 4, 4)
-"""For a batch of one tile row: bound by reading B."""
-LOW: Final = Configuration(64, 128, 64, 4, 4, 3)
-"""For few rows."""
-SQUARE_HOPPER: Final = Configuration(128, 128, 128, 8, 8, 3)
-"""Two of these blocks fit one multiprocessor of sm_90, so that one folds while one multiplies."""
-SQUARE: Final = Configuration(128, 128, 64, 8, 8, 3)
-"""Half the depth, for architectures that multiply from registers."""
-CONFIGURATIONS: Final = (FLAT, LOW, SQUARE_HOPPER, SQUARE)
-_HOPPER: Final = 9
-
-
-def configuration(rows: int, major: int) -> Configuration:
-    """Choose for a product of `rows` rows on a device of compute capability `major`.x."""
-    if rows <= FLAT.rows:
-        return FLAT
-    if rows <= LOW.rows:
-        return LOW
-    return SQUARE_HOPPER if major == _HOPPER else SQUARE
 
 
 def check_depth(k: int) -> None:
@@ -96,20 +61,41 @@ def add_product(sums, left, right):
 
 
 @triton.jit
-def _folded(sums, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """XOR the 8 accumulators of every lane: (ROWS/16, 8, COLUMNS/16, 4) uint32."""
-    words = tl.reshape(
-        sums.to(tl.uint32, bitcast=True), (ROWS // TILE, 2, 8, COLUMNS // TILE, 2, 4, 2)
-    )
-    even, odd = tl.split(words)
-    words = tl.permute(even ^ odd, (0, 2, 3, 5, 1, 4))
-    left, right = tl.split(words)
-    upper, lower = tl.split(left ^ right)
-    return upper ^ lower
+def xor_of_three(x, y, z):
+    """Return x ^ y ^ z of uint32 tensors."""
+    return x ^ y ^ z
 
 
 @triton.jit
-def folded_product(a, b, k, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr):
+def xor_of_three_hopper(x, y, z):
+    """The same as the one instruction that it is (PTX ISA, lop3; 0x96 is the table of XOR): in
+    loops with wgmma, ptxas does not join two XORs by itself as it does elsewhere."""
+    return tl.inline_asm_elementwise(
+        "lop3.b32 $0, $1, $2, $3, 0x96;", "=r,r,r,r", [x, y, z], tl.uint32, is_pure=True, pack=1
+    )
+
+
+@triton.jit
+def _folded(state, sums, ROWS: tl.constexpr, COLUMNS: tl.constexpr, XOR: tl.constexpr):
+    """XOR the 8 accumulators of every lane into it: (ROWS/16, 8, COLUMNS/16, 4) uint32."""
+    words = tl.reshape(
+        sums.to(tl.uint32, bitcast=True), (ROWS // TILE, 2, 8, COLUMNS // TILE, 2, 4, 2)
+    )
+    words = tl.permute(words, (0, 2, 3, 5, 1, 4, 6))
+    even, odd = tl.split(words)
+    even_left, even_right = tl.split(even)
+    odd_left, odd_right = tl.split(odd)
+    quarters = (even_left, even_right, odd_left, odd_right)
+    for index in tl.static_range(4):
+        upper, lower = tl.split(quarters[index])
+        state = XOR(state, upper, lower)
+    return state
+
+
+@triton.jit
+def folded_product(
+    a, b, k, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, XOR: tl.constexpr
+):
     """Multiply ROWS×k by k×COLUMNS from pointers to their first columns; return sums, lanes."""
     sums = tl.zeros((ROWS, COLUMNS), tl.int32)
     state = tl.zeros((ROWS // TILE, 8, COLUMNS // TILE, 4), tl.uint32)
@@ -117,7 +103,7 @@ def folded_product(a, b, k, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl
         for part in tl.static_range(0, RANK, DEPTH):
             sums = add_product(sums, a + start + part, b + start + part)
         turned = (state << ROTATION) | (state >> (32 - ROTATION))
-        state = turned ^ _folded(sums, ROWS, COLUMNS)
+        state = _folded(turned, sums, ROWS, COLUMNS, XOR)
     return sums, state
 
 
@@ -152,6 +138,7 @@ def lanes_kernel(
     COLUMNS: tl.constexpr,
     DEPTH: tl.constexpr,
     GROUP: tl.constexpr,
+    XOR: tl.constexpr,
 ):
     """Transcripts of A'·B'; the product itself is dropped, as idle mining has no use for it."""
     row_block, column_block = block_of(
@@ -160,7 +147,7 @@ def lanes_kernel(
     row, column = row_block * ROWS, column_block * COLUMNS
     a_at = load_slab(a, row, m, k, ROWS, DEPTH)
     b_at = load_slab(b, column, n, k, COLUMNS, DEPTH)
-    _, state = folded_product(a_at, b_at, k, ROWS, COLUMNS, DEPTH)
+    _, state = folded_product(a_at, b_at, k, ROWS, COLUMNS, DEPTH, XOR)
     store_lanes(lanes, state, row, column, m, n, ROWS, COLUMNS)
 
 
@@ -198,7 +185,9 @@ def noised_lanes(
     check_depth(k)
     shape = (m // _TILE, n // _TILE, _LANES)
     lanes = torch.empty(shape, dtype=torch.int32, device=a_noised.device)
-    lanes_kernel[blocks(m, n, how)](a_noised, b_noised, lanes, m, n, k, **launch(how))
+    lanes_kernel[blocks(m, n, how)](
+        a_noised, b_noised, lanes, m, n, k, **folding(how, family(lanes.device))
+    )
     return lanes
 
 
@@ -216,7 +205,7 @@ def blocks(m: int, n: int, how: Configuration) -> tuple[int]:
     return (-(-m // how.rows) * -(-n // how.columns),)
 
 
-def launch(how: Configuration) -> dict[str, int]:
+def launch(how: Configuration) -> dict[str, Any]:
     """Return a configuration as the keywords of a product kernel."""
     return {
         "ROWS": how.rows,
@@ -226,3 +215,8 @@ def launch(how: Configuration) -> dict[str, int]:
         "num_warps": how.warps,
         "num_stages": how.stages,
     }
+
+
+def folding(how: Configuration, of: Family) -> dict[str, Any]:
+    """Return a configuration as the keywords of a kernel that folds."""
+    return launch(how) | {"XOR": xor_of_three_hopper if of is Family.HOPPER else xor_of_three}

@@ -3,7 +3,8 @@
 """Drawing the tickets of many tiles on the GPU: 'T' ‖ lanes ‖ row ‖ column hashed with A's seed.
 
 Each thread hashes one tile's 137 bytes (three blocks) and compares the digest with the target on
-the spot, so that the host reads winners alone. Bit-equal to `consensus.ticket.target`.
+the spot. Winners enter a list in any order, so that the host reads a count, mostly zero, and
+nothing of the tiles that lost. Bit-equal to `consensus.ticket.target`.
 """
 
 from typing import Final
@@ -38,8 +39,8 @@ def _shifted(at, FIRST: tl.constexpr, inside):
 
 
 @triton.jit(do_not_specialize=["first_row", "columns", "tiles"])
-def winning_kernel(seed, limit, lanes, wins, first_row, columns, tiles, BLOCK: tl.constexpr):
-    """Write 1 for every tile whose ticket wins, 0 for the others."""
+def winning_kernel(seed, limit, lanes, won, first_row, columns, tiles, BLOCK: tl.constexpr):
+    """Append every tile whose ticket wins to `won`, whose first word counts them."""
     tile = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = tile < tiles
     at = lanes + tile.to(tl.int64) * 32
@@ -76,13 +77,16 @@ def winning_kernel(seed, limit, lanes, wins, first_row, columns, tiles, BLOCK: t
     for index in tl.static_range(1, 8):  # towards the most significant word
         below = digest[index] < bound[index]
         win = below | ((digest[index] == bound[index]) & win)
-    tl.store(wins + tile, win.to(tl.int8), mask=inside)
+    win = win & inside
+    place = tl.atomic_add(won + tl.zeros((BLOCK,), tl.int32), 1, mask=win, sem="relaxed")
+    tl.store(won + 1 + place, tile, mask=win)
 
 
-def winning_tiles(
+def draw_tickets(
     seed: torch.Tensor, limit: torch.Tensor, lanes: torch.Tensor, first_row: int
 ) -> torch.Tensor:
-    """Return the flat indices of the winning tiles in ascending order, int64, on the device.
+    """Return how many tiles win, followed by their flat indices in any order (int32, 1 + tiles
+    words of which the rest is undefined). Nothing waits for the device.
 
     `seed` and `limit` (the target) are 8 int32 words, least significant first; `lanes` is
     (row tiles, column tiles, 32) int32 and its first row of tiles has the number `first_row`.
@@ -91,9 +95,16 @@ def winning_tiles(
     if count != LANES:
         raise ValueError(f"transcripts have {LANES} lanes, not {count}")
     tiles = row_tiles * columns
-    wins = torch.empty(tiles, dtype=torch.int8, device=lanes.device)
+    won = torch.empty(1 + tiles, dtype=torch.int32, device=lanes.device)
+    won[:1].zero_()
     grid = (triton.cdiv(tiles, _TILES),)
     winning_kernel[grid](
-        seed, limit, lanes, wins, first_row, columns, tiles, BLOCK=_TILES, num_warps=2
+        seed, limit, lanes, won, first_row, columns, tiles, BLOCK=_TILES, num_warps=2
     )
-    return torch.nonzero(wins).flatten()
+    return won
+
+
+def winning_tiles(won: torch.Tensor) -> torch.Tensor:
+    """Wait for `draw_tickets` and return the flat indices of winning tiles, ascending, int64."""
+    count = int(won[0])
+    return won[1 : 1 + count].sort().values.to(torch.int64)

@@ -8,9 +8,11 @@ from pouw.consensus.ticket.constants import MAX_DEPTH
 from pouw.consensus.ticket.noise import permutations, selection
 from pouw.consensus.ticket.transcript import lanes_of_tiles
 from pouw.core.hashing import digest
+from pouw.kernels.gpu.configurations import CONFIGURATIONS, SQUARE, Configuration
 from pouw.kernels.gpu.denoise import OFFSET, Factors, exact_product, factors
-from pouw.kernels.gpu.product import CONFIGURATIONS, Configuration
 
+CUTS = list({(how.rows, how.columns, how.depth, how.group): how for how in CONFIGURATIONS}.values())
+"""Warps and stages mean nothing to the interpreter."""
 SEED = digest("seed-B", b"denoise")
 
 
@@ -54,7 +56,7 @@ def check(
     assert np.array_equal(product.numpy(), expected)
 
 
-@pytest.mark.parametrize("how", CONFIGURATIONS)
+@pytest.mark.parametrize("how", CUTS)
 @pytest.mark.parametrize(("m", "n", "k"), [(16, 16, 128), (144, 144, 128)])
 def test_every_configuration_is_exact(how: Configuration, m: int, n: int, k: int) -> None:
     a, b = drawn(m, k, 1), drawn(n, k, 2)
@@ -69,16 +71,15 @@ def test_every_configuration_is_exact(how: Configuration, m: int, n: int, k: int
     check(a, b, left, right, how)
 
 
-@pytest.mark.parametrize("how", CONFIGURATIONS)
 @pytest.mark.parametrize(("limb", "sign"), [(-128, 1), (-128, -1)])
-def test_no_carry_leaves_the_field_at_its_ends(how: Configuration, limb: int, sign: int) -> None:
+def test_no_carry_leaves_the_field_at_its_ends(limb: int, sign: int) -> None:
     """The largest sums of the product and of every correction at once, both ways."""
     a = np.full((16, MAX_DEPTH), 127, np.int8)
     b = np.full((16, MAX_DEPTH), 127 * sign, np.int8)
     extreme = torch.full((16, 128), limb, dtype=torch.int8)
     ends = torch.where(torch.arange(16)[:, None] % 2 == 0, 32, -31).to(torch.int8)
     side = Factors(ends.expand(16, 128).contiguous(), extreme, extreme)
-    check(a, b, side, side, how)
+    check(a, b, side, side, SQUARE)
 
 
 def test_the_turned_sums_have_room() -> None:

@@ -10,6 +10,7 @@ from pouw.core.hashing import digest, u64
 from pouw.kernels import cpu
 from pouw.kernels.gpu import mining
 from pouw.kernels.gpu.mining import GpuMultiplier, MiningPass, NoisedOperandB
+from pouw.kernels.gpu.weights import operands
 
 CPU = torch.device("cpu")
 SIGMA = digest("header", b"gpu")
@@ -80,6 +81,20 @@ def test_operands_that_do_not_fit_are_refused() -> None:
         one.mine_rows(np.full_like(A.values, 64), 0, SHAPE.m)
     with pytest.raises(ValueError, match="disagree"):
         NoisedOperandB(CPU, SIGMA, None, B.tree.root, SHAPE.n, SHAPE.k)
+
+
+def test_weights_stay_on_the_device_from_one_header_to_the_next() -> None:
+    cache = operands(CPU)
+    held = cache.fetch(B.values, B.tree.root)
+    seen = [
+        NoisedOperandB(CPU, digest("header", name), B.values, B.tree.root, SHAPE.n, SHAPE.k)
+        for name in (b"one", b"two")
+    ]
+    assert cache.fetch(B.values, B.tree.root) is held
+    assert np.array_equal(held.numpy(), B.values)  # noise never touches it
+    assert not torch.equal(seen[0].noised, seen[1].noised)
+    with pytest.raises(ValueError, match="committed"):
+        NoisedOperandB(CPU, SIGMA, B.values, B.tree.root, SHAPE.n, 128)
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (17, 33, 130), (70, 5, 300), (3, 0, 5)])

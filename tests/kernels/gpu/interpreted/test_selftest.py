@@ -8,9 +8,10 @@ import torch
 from pouw.consensus.ticket import Operand, Tag
 from pouw.core.errors import UserError
 from pouw.core.hashing import digest
-from pouw.kernels.gpu import mining
-from pouw.kernels.gpu.product import CONFIGURATIONS, configuration
+from pouw.kernels.gpu import checking, mining
+from pouw.kernels.gpu.configurations import Configuration, Family, candidates
 from pouw.kernels.gpu.selftest import SHAPES
+from pouw.kernels.gpu.tuning import tuner
 from pouw.miner.devices import open_gpu
 
 CPU = torch.device("cpu")
@@ -32,9 +33,10 @@ def test_a_right_device_is_opened_and_mines() -> None:
     assert idle.mine_rows(None, 0, 16).product is None
 
 
-def test_every_configuration_is_exercised() -> None:
-    chosen = {configuration(shape.m, major) for shape in SHAPES for major in (8, 9)}
-    assert chosen == set(CONFIGURATIONS)
+@pytest.mark.parametrize("family", Family)
+def test_every_list_of_candidates_is_exercised(family: Family) -> None:
+    chosen = {candidates(family, shape.m) for shape in SHAPES}
+    assert chosen == {candidates(family, rows) for rows in range(16, 1024, 16)}
 
 
 def one_bit_off(result: torch.Tensor) -> torch.Tensor:
@@ -69,6 +71,20 @@ def test_one_wrong_bit_anywhere_refuses_the_device(
 
     monkeypatch.setattr(mining, step, wrong)
     with pytest.raises(UserError, match=rf"^device cuda:0: it computes {what} .*--device cpu$"):
+        open_gpu("cuda:0", CPU)
+
+
+def test_a_configuration_that_is_not_exact_refuses_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = checking.plain_product
+
+    def wrong(a: torch.Tensor, b_t: torch.Tensor, how: Configuration) -> torch.Tensor:
+        return one_bit_off(right(a, b_t, how))
+
+    monkeypatch.setattr(checking, "plain_product", wrong)
+    tuner.cache_clear()
+    with pytest.raises(UserError, match="it computes plain products in blocks of 16×64 diff"):
         open_gpu("cuda:0", CPU)
 
 
