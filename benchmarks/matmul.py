@@ -1,14 +1,18 @@
 """Useful and idle mining beside torch's plain int8 product, one thread.
 
 plain: `torch._int_mm`; useful: A and B given, tickets drawn, exact A·B returned; idle: both
-operands zero, tickets only. GOP/s counts 2·m·n·k operations of the unpadded product.
+operands zero, tickets only. GOP/s counts 2·m·n·k operations of the unpadded product. The three take
+turns, and a ratio is the median over rounds, so that a machine that changes its speed (other work,
+other clock) changes both sides of it. `ONEDNN_MAX_CPU_ISA=AVX2` shows all three on a processor
+without VNNI.
 """
 
+import time
+from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
-
-from .timing import median_seconds
 
 SHAPES = ((2048, 2048, 2048), (4096, 4096, 4096), (16, 4096, 4096), (256, 4096, 4096))
 _SIGMA = bytes(range(32))
@@ -49,8 +53,13 @@ def _row(m: int, n: int, k: int, repeats: int) -> dict[str, Any]:
     def idle() -> None:
         MiningPass(idle_b, m, ZERO_OPERAND_ROOT, Tag(), _NOTHING_WINS).mine_rows(None, 0, m)
 
+    calls = (plain, useful, idle)
+    for call in calls:
+        call()
+    rounds = [[_seconds(call) for call in calls] for _ in range(repeats)]
     giga_ops = 2 * m * n * k / 1e9
-    rates = [giga_ops / median_seconds(call, repeats) for call in (plain, useful, idle)]
+    rates = [giga_ops / median(times) for times in zip(*rounds, strict=True)]
+    useful_ratio, idle_ratio = (median(times[0] / times[i] for times in rounds) for i in (1, 2))
     return {
         "m": m,
         "n": n,
@@ -58,6 +67,12 @@ def _row(m: int, n: int, k: int, repeats: int) -> dict[str, Any]:
         "plain_gops": round(rates[0], 1),
         "useful_gops": round(rates[1], 1),
         "idle_gops": round(rates[2], 1),
-        "useful_ratio": round(rates[1] / rates[0], 3),
-        "idle_ratio": round(rates[2] / rates[0], 3),
+        "useful_ratio": round(useful_ratio, 3),
+        "idle_ratio": round(idle_ratio, 3),
     }
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

@@ -1,56 +1,37 @@
-"""The CPU multiplier: exact int8 products, and the same products with tickets drawn on the way.
+"""Mining on the CPU: exact products, with tickets drawn on the way.
 
 One multiplication serves both: A' = A + E times B' = B + F is computed slab by slab, every partial
 sum is folded into transcripts (protocol §6), and the noise is peeled off the last sum (§7). All
-results equal `consensus.ticket` bit for bit. Threads are the caller's business: one process per
-core with `torch.set_num_threads(1)` is fastest.
+results equal `consensus.ticket` bit for bit. One call uses one thread and lets others run: several
+may mine different rows of one pass at a time.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..consensus.ticket.constants import RANK, TILE
-from ..consensus.ticket.noise import left_factor, permutations, selection
+from ..consensus.ticket.noise import permutations, selection
 from ..consensus.ticket.proof import Shape, Tag
 from ..consensus.ticket.seeds import seed_a, seed_b
 from ..consensus.ticket.target import target
 from ..core.commitment import ZERO_OPERAND_ROOT
 from ..core.hashing import Hash
-from .blas import MAX_DEPTH, BlasMultiplier
-from .fold import Block
-from .int8 import MIN_DEPTH, exact_product
-from .layout import column_order, row_order
-from .noise import noised_slabs
+from .denoise import column_corrections, packed_left, row_corrections, store_rows
+from .layout import Layout, Left, natural_sums, packed_columns, tiled_rows
+from .machine import aligned
+from .multiplier import CpuMultiplier
+from .noise import add_noise, left_factors
 from .operands import check_operand
-from .select import Limbs, column_limbs, row_limbs, selected_sums
 from .tickets import Winner, winners
+from .ways import best_way, sums_room, transcripts_room
 
-COLUMN_BLOCK: Final = 1024
-ROW_BLOCK: Final = 1024
-"""Sides of a block of partial sums: small ones drown in the overhead of calls (1024×1024 gives 1.3
-times the speed of 512×256), larger ones leave the cache."""
-
-
-class CpuMultiplier:
-    """Exact int8 products on torch."""
-
-    def matmul(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Return A·B as int32 (m×n) from A (m×k) and B transposed (n×k), both int8.
-
-        Raises ValueError when the operands do not fit each other or k exceeds 2¹⁷ − 1.
-        """
-        (m, k), (n, other) = a.shape, b_t.shape
-        if k != other or k > MAX_DEPTH:
-            raise ValueError(f"cannot multiply {m}×{k} by {other}×{n} in int32")
-        if k < MIN_DEPTH:
-            return BlasMultiplier().matmul(a, b_t)
-        product = torch.empty((m, n), dtype=torch.int32)
-        exact_product()(_tensor(a), _tensor(b_t), product)
-        return product.numpy()
+COLUMN_BLOCK: Final = 512
+ROW_BLOCK: Final = 256
+"""Sides of a block of sums, multiples of every panel's columns and of 16, chosen so that it is
+still in the cache when noise is peeled off."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +47,12 @@ class MinedRows:
 
 @dataclass(frozen=True)
 class _Columns:
-    """A block of B's columns, in the kernel's order."""
+    """A block of B's columns: global numbers, B' in panels, and F_L unless B is zero."""
 
-    first: int
-    left: NDArray[np.int8]
-    slabs: torch.Tensor
+    numbers: range
+    panels: slice
+    noised: NDArray[Any]
+    left: NDArray[Any] | None
 
 
 class NoisedOperandB:
@@ -89,19 +71,29 @@ class NoisedOperandB:
         self.is_zero = b_t is None
         self.seed = seed_b(sigma, root_b, n, k)
         orders = permutations(self.seed, k)
+        layout = best_way().layout
         self.columns: list[_Columns] = []
         for first in range(0, n, COLUMN_BLOCK):
-            order = column_order(min(COLUMN_BLOCK, n - first))
-            left = left_factor(self.seed, range(first, first + len(order)))[order]
-            rows = None if b_t is None else b_t[first + order]
-            slabs = torch.from_numpy(noised_slabs(rows, left, orders))
-            self.columns.append(_Columns(first, left, slabs))
+            numbers = range(first, min(first + COLUMN_BLOCK, n))
+            left = left_factors(self.seed, numbers)
+            tiles = _tiles(None if b_t is None else b_t[first : numbers.stop], numbers, k, layout)
+            add_noise(tiles, left, orders, layout)
+            packed = packed_columns(tiles, layout)
+            factor = None if b_t is None else packed_left(left, layout)
+            start = first // layout.columns
+            panels = slice(start, start + len(packed))
+            self.columns.append(_Columns(numbers, panels, packed, factor))
+        self.selection = (
+            None
+            if b_t is None
+            else packed_columns(tiled_rows(selection(self.seed, k), layout), layout)
+        )
 
 
 class MiningPass:
     """One A (or the zero operand), job tag and nonce against one noised B.
 
-    Rows of A may be mined in any order and in several processes: each range of rows is independent,
+    Rows of A may be mined in any order and in several threads: each range of rows is independent,
     and keeps its global numbers.
     """
 
@@ -113,13 +105,13 @@ class MiningPass:
         self._b = b
         self._limit = target(difficulty, b.k)
         self._orders = permutations(self.seed, b.k)
-        self._b_selection = selection(b.seed, b.k)
-        self._b_limbs: list[Limbs] = []
-        if root_a != ZERO_OPERAND_ROOT and not b.is_zero:
-            a_selection = selection(self.seed, b.k)
-            self._b_limbs = [
-                column_limbs(selected_sums(part.slabs, a_selection), part.left)
+        self._way = best_way()
+        self._corrections: list[list[NDArray[Any]]] = []
+        if root_a != ZERO_OPERAND_ROOT:
+            self._corrections = [
+                column_corrections(part.noised, self._orders, part.left, self._way.layout)
                 for part in b.columns
+                if part.left is not None
             ]
 
     def mine_rows(self, a_rows: NDArray[np.int8] | None, row0: int, row1: int) -> MinedRows:
@@ -132,17 +124,16 @@ class MiningPass:
             raise ValueError(f"[{row0}, {row1}) are not aligned rows of {self.shape.m}")
         check_operand("A", a_rows, (row1 - row0, self.shape.k), self.root_a)
         product: NDArray[np.int32] | None = None
-        if self._b_limbs:
+        if self._corrections:
             product = np.empty((row1 - row0, self.shape.n), np.int32)
         found: list[Winner] = []
-        blocks: dict[tuple[int, int], Block] = {}
         for start in range(row0, row1, ROW_BLOCK):
-            rows = slice(start - row0, min(start + ROW_BLOCK, row1) - row0)
+            numbers = range(start, min(start + ROW_BLOCK, row1))
+            rows = slice(start - row0, numbers.stop - row0)
             found += self._mine_block_row(
                 None if a_rows is None else a_rows[rows],
-                range(start, row0 + rows.stop),
+                numbers,
                 None if product is None else product[rows],
-                blocks,
             )
         tiles = (row1 - row0) // TILE * (self.shape.n // TILE)
         return MinedRows(product, found, tiles)
@@ -152,37 +143,55 @@ class MiningPass:
         a_rows: NDArray[np.int8] | None,
         numbers: range,
         product: NDArray[np.int32] | None,
-        blocks: dict[tuple[int, int], Block],
     ) -> list[Winner]:
         """Mine up to ROW_BLOCK rows with the given global numbers against every column."""
-        count = len(numbers)
-        order = row_order(count)
-        left = left_factor(self.seed, numbers)[order]
-        ordered = None if a_rows is None else a_rows[order]
-        slabs = torch.from_numpy(noised_slabs(ordered, left, self._orders))
-        a_slabs = slabs.view(-1, 2, count // 2, RANK)
-        a_limbs: Limbs | None = None
-        if ordered is not None and product is not None:
-            v = torch.empty((count, RANK), dtype=torch.int32)
-            exact_product()(_tensor(ordered), _tensor(self._b_selection), v)
-            a_limbs = row_limbs(v.numpy(), left)
-        found: list[Winner] = []
-        for index, part in enumerate(self._b.columns):
-            width = len(part.left)
-            block = blocks.get((count, width))
-            if block is None:
-                block = blocks[count, width] = Block(count, width)
-            block.multiply(a_slabs, part.slabs)
-            found += winners(
-                self.seed, block.lanes(), numbers[0] // TILE, part.first // TILE, self._limit
-            )
-            if a_limbs is not None and product is not None:
-                block.denoise(a_limbs, self._b_limbs[index])
-                block.store(product[:, part.first : part.first + width])
-        return found
+        layout, columns = self._way.layout, self._b.columns
+        tiles = _tiles(a_rows, numbers, self.shape.k, layout)
+        factor = left_factors(self.seed, numbers)
+        corrections: list[Left] = []
+        if product is not None and self._b.selection is not None:
+            corrections = self._row_corrections(tiles, self._b.selection, factor)
+        add_noise(tiles, factor, self._orders, layout)
+        left = Left.of(tiles, layout)
+        words = transcripts_room(layout, columns[-1].panels.stop, len(tiles))
+        kept = columns[0].panels.stop if corrections else 1
+        results = [sums_room(layout, kept, len(tiles)) for _ in corrections or [None]]
+        for index, part in enumerate(columns):
+            here = words[part.panels]
+            self._way.multiply(left, part.noised, results[0][: len(here)], here, fresh=True)
+            if product is not None:
+                sums = [result[: len(here)] for result in results]
+                self._denoise(sums, corrections, self._corrections[index])
+                store_rows(sums, product[:, part.numbers.start : part.numbers.stop], layout)
+        tile_row, tile_cols = numbers.start // TILE, self.shape.n // TILE
+        return winners(self.seed, words, tile_row, tile_cols, self._limit)
+
+    def _row_corrections(
+        self, plain: NDArray[Any], b_selection: NDArray[Any], factor: NDArray[np.int8]
+    ) -> list[Left]:
+        """Multiply A's rows by B's selection, and join them with the factor of their own noise."""
+        way, tiles = self._way, len(plain)
+        v = sums_room(way.layout, len(b_selection), tiles)
+        unused = transcripts_room(way.layout, 1, tiles)
+        way.multiply(Left.of(plain, way.layout), b_selection, v, unused, fresh=True)
+        return row_corrections(natural_sums(v), factor, way.layout)
+
+    def _denoise(
+        self, sums: list[NDArray[np.int32]], rows: list[Left], columns: list[NDArray[Any]]
+    ) -> None:
+        """Peel the noise off sums[0]; sums[1], if there is one, takes the part worth 256 times."""
+        unused = transcripts_room(self._way.layout, 1, sums[0].shape[1])
+        for index, (into, left, right) in enumerate(zip(sums, rows, columns, strict=True)):
+            self._way.multiply(left, right, into, unused, fresh=index > 0)
 
 
-def _tensor(array: NDArray[np.int8]) -> torch.Tensor:
-    """Share a contiguous writable array with torch; copy any other (torch warns of read-only)."""
-    usable = array.flags.c_contiguous and array.flags.writeable
-    return torch.from_numpy(array if usable else array.copy())
+def _tiles(rows: NDArray[np.int8] | None, numbers: range, k: int, layout: Layout) -> NDArray[Any]:
+    """Return rows in the order of the kernels; None stands for rows of zeros."""
+    if rows is not None:
+        return tiled_rows(rows, layout)
+    tiles = aligned((len(numbers) // TILE, k // RANK, TILE, RANK), layout.dtype)
+    tiles.fill(0)
+    return tiles
+
+
+__all__ = ["CpuMultiplier", "MinedRows", "MiningPass", "NoisedOperandB"]

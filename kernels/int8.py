@@ -1,9 +1,9 @@
 """The exact int8 product on torch's `_int_mm`, which is not exact everywhere.
 
 Without VNNI instructions the underlying library adds pairs of int8 products in saturating 16-bit
-arithmetic, which a right operand beyond [−64, 63] overflows; noised operands are such. So the first
-use multiplies worst cases and picks the fastest way that gets all of them right: `_int_mm` itself,
-`_int_mm` on the two halves of the right operand, or float64, whose 53 bits hold any int8 sum.
+arithmetic, which a right operand beyond [−64, 63] overflows. So the first use multiplies worst
+cases and picks the fastest way that gets all of them right: `_int_mm` itself, `_int_mm` on the two
+halves of the right operand, or float64, whose 53 bits hold any int8 sum.
 """
 
 from collections.abc import Callable

@@ -1,40 +1,102 @@
-"""The order in which the CPU kernel keeps rows and columns, so that folding reads whole runs.
+"""The order in which the CPU kernels keep operands, sums and transcripts (see `product`)."""
 
-A lane is the XOR of 8 accumulators of a tile: 2 of its rows (8 apart) and 4 of its columns (two
-neighbours, 8 apart). The kernel computes the product transposed, a block of B's columns against a
-block of A's rows, with these 2 and 4 as the outermost order:
-
-    sums (2 halves, 4 quarters, column tiles × 4, row tiles × 8)
-
-Then folding is three XORs of contiguous halves of memory.
-"""
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..consensus.ticket.constants import TILE
+from ..consensus.ticket.constants import LANES, RANK, TILE
+from .machine import aligned
+
+_BIAS: Final = 128
 
 
-def row_order(rows: int) -> NDArray[np.intp]:
-    """Return which natural row stands at each place: (half, tile, i),
-    row = 16·tile + 8·half + i."""
-    return np.arange(rows).reshape(rows // TILE, 2, 8).transpose(1, 0, 2).reshape(rows)
+@dataclass(frozen=True)
+class Layout:
+    """What a way of multiplying wants: vectors of `lanes` words, `depth` neighbours in each."""
+
+    lanes: int
+    depth: int
+    biased: bool = False
+    """B' is stored with 128 added."""
+
+    @property
+    def dtype(self) -> type[np.signedinteger[Any]]:
+        """Elements of the operands."""
+        return np.int8 if self.depth == 4 else np.int16
+
+    @property
+    def columns(self) -> int:
+        """Columns of a panel."""
+        return 4 * self.lanes
+
+    @property
+    def tiles(self) -> int:
+        """Column tiles of a panel."""
+        return self.columns // TILE
 
 
-def column_order(columns: int) -> NDArray[np.intp]:
-    """Return which natural column stands at each place: (side, parity, tile, j),
-    column = 16·tile + 8·side + 2·j + parity."""
-    natural = np.arange(columns).reshape(columns // TILE, 2, 4, 2)
-    return natural.transpose(1, 3, 0, 2).reshape(columns)
+@dataclass(frozen=True)
+class Left:
+    """A left operand: (row tiles, slabs, 16, 128), and its bias, 128 times the sums of its rows in
+    each slab, (row tiles, slabs, 16) int32; empty where the layout has none."""
+
+    tiles: NDArray[Any]
+    bias: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, tiles: NDArray[Any], layout: Layout) -> "Left":
+        """Add up the rows of finished tiles."""
+        if not layout.biased:
+            return cls(tiles, aligned((0,), np.int32))
+        ones = np.ones(RANK, np.float32)  # the fastest sum numpy has; exact far below 2²⁴
+        return cls(tiles, np.asarray(tiles @ ones * np.float32(_BIAS), np.int32))
 
 
-def inverse(order: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the places at which the natural rows 0, 1, 2 … stand."""
-    return np.argsort(order)
+def tiled_rows(rows: NDArray[np.int8], layout: Layout) -> NDArray[Any]:
+    """Return rows (r×k, r a multiple of 16) as (row tiles, slabs, 16, 128)."""
+    count, k = rows.shape
+    tiles = aligned((count // TILE, k // RANK, TILE, RANK), layout.dtype)
+    tiles[...] = rows.reshape(count // TILE, TILE, k // RANK, RANK).transpose(0, 2, 1, 3)
+    return tiles
 
 
-def lanes_by_tile(folded: NDArray[np.uint32], rows: int, columns: int) -> NDArray[np.uint32]:
-    """Reorder folded words (column tile, j, row tile, i) into (row tiles, column tiles, 32)."""
-    row_tiles, column_tiles = rows // TILE, columns // TILE
-    words = folded.reshape(column_tiles, 4, row_tiles, 8)
-    return words.transpose(2, 0, 3, 1).reshape(row_tiles, column_tiles, 32)
+def packed_columns(tiles: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Return columns given as rows, (column tiles, slabs, 16, 128), as panels.
+
+    The result is (panels, slabs, 128/depth, 4, lanes) uint32, each `depth` neighbours along k; a
+    last panel that is not full holds zeros.
+    """
+    count, slabs = tiles.shape[:2]
+    panels, steps = -(-count // layout.tiles), RANK // layout.depth
+    packed = aligned((panels, slabs, steps, 4, layout.lanes), np.uint32)
+    words = tiles.view(np.uint32).reshape(count, slabs, 2, 4, 2, steps)
+    places = packed.reshape(panels, slabs, steps, 2, 2, layout.tiles, 4)
+    for panel in range(panels):
+        part = words[panel * layout.tiles : (panel + 1) * layout.tiles]
+        if len(part) < layout.tiles:
+            places[panel] = 0
+        places[panel, ..., : len(part), :] = part.transpose(1, 5, 2, 4, 0, 3)
+    if layout.biased:
+        packed ^= np.uint32(flip(layout))
+    return packed
+
+
+def flip(layout: Layout) -> int:
+    """Return the word that turns plain columns into stored ones, and back, by XOR."""
+    return 0x80808080 if layout.biased else 0
+
+
+def natural_sums(sums: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return sums (panels, row tiles, 16, 4, lanes) as rows × columns."""
+    panels, tiles, _, _, lanes = sums.shape
+    split = sums.reshape(panels, tiles, TILE, 2, 2, lanes // 4, 4)
+    return split.transpose(1, 2, 0, 5, 3, 6, 4).reshape(tiles * TILE, panels * 4 * lanes)
+
+
+def natural_transcripts(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return transcripts (panels, row tiles, 8, lanes) as (row tiles, column tiles, 32)."""
+    panels, tiles, _, lanes = words.shape
+    split = words.reshape(panels, tiles, 8, lanes // 4, 4)
+    return split.transpose(1, 0, 3, 2, 4).reshape(tiles, panels * lanes // 4, LANES)

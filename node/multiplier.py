@@ -53,7 +53,7 @@ def _torch_multiplier() -> Multiplier | None:
     if find_spec("torch") is None:
         return None
     try:
-        module = importlib.import_module("..kernels.cpu", __package__)
+        module = importlib.import_module("..kernels.multiplier", __package__)
         multiplier: Multiplier = module.CpuMultiplier()
         if is_exact(multiplier):
             return multiplier

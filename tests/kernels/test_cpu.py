@@ -1,5 +1,8 @@
 """CPU mining against the plain reference, bit for bit: transcripts, winners and exact products."""
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,9 +19,16 @@ from pouw.core.hashing import digest, u64
 from pouw.kernels import cpu
 from pouw.kernels.cpu import MinedRows, MiningPass, NoisedOperandB
 from pouw.kernels.tickets import Winner
+from pouw.kernels.ways import Way, candidates
 
 SIGMA = digest("header", b"mining")
 TAG = Tag(u64(77))
+
+
+@cache
+def compiled(make: Callable[[], Way]) -> Way:
+    """Compile each way once for all examples."""
+    return make()
 
 
 def operand(rows: int, k: int, seed: int) -> Operand:
@@ -100,9 +110,26 @@ def check_product(mined: MinedRows, a: Operand | None, b: Operand | None) -> Non
         assert np.array_equal(mined.product, plain)
 
 
+@pytest.mark.parametrize("make", candidates())
+@settings(max_examples=6, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(2, 6), st.booleans(), st.booleans())
+def test_every_way_to_multiply_mines_the_same(
+    make: Callable[[], Way], rows: int, cols: int, slabs: int, with_a: bool, with_b: bool
+) -> None:
+    shape = Shape(16 * rows, 16 * cols, 128 * slabs)
+    way = compiled(make)
+    a = operand(shape.m, shape.k, rows) if with_a else None
+    b = operand(shape.n, shape.k, cols) if with_b else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "best_way", lambda: way)
+        mined = mining_pass(shape, a, b, 1).mine_rows(values(a), 0, shape.m)
+    assert by_tile(mined.winners) == expected_winners(shape, a, b, 1)
+    check_product(mined, a, b)
+
+
 def test_several_blocks_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "ROW_BLOCK", 32)
-    monkeypatch.setattr(cpu, "COLUMN_BLOCK", 48)
+    monkeypatch.setattr(cpu, "COLUMN_BLOCK", 64)
     shape = Shape(80, 112, 384)
     a, b = operand(shape.m, shape.k, 1), operand(shape.n, shape.k, 2)
     mined = mining_pass(shape, a, b, 1).mine_rows(a.values, 0, shape.m)
