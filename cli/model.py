@@ -1,36 +1,38 @@
-"""`pouw model`: publish a model, look models up."""
+"""`pouw model`: publish a model or a new version of one, look models up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import click
 import msgspec
 
 from ..consensus.budget import Budget
 from ..consensus.jobs.checker import ResultChecker
-from ..core.codec import U63
 from ..core.errors import RuleViolation, UserError
-from ..core.hashing import Hash
+from ..core.hashing import ZERO_HASH, Hash
+from ..core.keys import parse_address
 from ..core.units import format_amount
 from ..genesis import Params
 from ..vm.check import CheckedProgram, check_program
-from ..vm.limits import MAX_DIM, MAX_DIMS, MAX_ITEMS, MAX_PROGRAM_BYTES
+from ..vm.limits import MAX_PROGRAM_BYTES
 from ..vm.multiplier import ReferenceMultiplier
 from ..vm.program import decode_program
-from ..vm.types import Declaration, DType, Int32, Interval, TensorType
 from ..vm.weights import check_weights
 from ..wallet import bodies, jobs
-from ..wallet.answers import HexHash, ask
+from ..wallet.answers import ask
 from ..wallet.builder import split
-from ..wallet.client import RpcClient
+from ..wallet.client import RpcClient, RpcError
 from ..wallet.private_file import read_bounded
 from .arguments import parse_id, parse_royalties, read_licence
+from .card import card_lines, read_card
 from .common import Target, json_option, node_options, print_fields, print_json, print_rows
+from .modelanswers import ModelAnswer, ModelPage, ModelSummary, PriceAnswer, VersionAnswer
 from .progress import shown_progress
 from .purse import (
     Purse,
+    address_text,
     confirm,
     require_network,
     spending_options,
@@ -38,63 +40,10 @@ from .purse import (
     upload_fee,
     yes_option,
 )
-from .tensorfile import InputRule
 
 _LISTED: Final = 100
 _BASIS_POINTS_PER_PERCENT: Final = 100
 _PATH: Final = click.Path(dir_okay=False, path_type=Path)
-_Length = Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)]
-_Dtype = Annotated[str, msgspec.Meta(pattern=r"^int(8|32)\Z")]
-
-
-class TensorAnswer(msgspec.Struct, frozen=True):
-    """A value of one item in `getmodel`."""
-
-    dtype: _Dtype
-    shape: Annotated[tuple[_Length, ...], msgspec.Meta(max_length=MAX_DIMS)]
-
-    @property
-    def type(self) -> TensorType:
-        """Element type and shape."""
-        return TensorType(DType[self.dtype.upper()], self.shape)
-
-
-class InputAnswer(TensorAnswer, frozen=True):
-    """The input in `getmodel`."""
-
-    lo: Int32
-    hi: Int32
-
-
-class RoyaltyAnswer(msgspec.Struct, frozen=True):
-    """A contributor's part of every bounty in `getmodel`."""
-
-    to: str
-    basis_points: U63
-
-
-class ModelAnswer(msgspec.Struct, frozen=True):
-    """`getmodel`, and each of `listmodels`."""
-
-    id: HexHash
-    name: str
-    owner: str
-    licence: str
-    royalties: tuple[RoyaltyAnswer, ...]
-    height: U63
-    jobs: U63
-    input: InputAnswer
-    output: TensorAnswer
-    max_items: Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEMS)]
-    macs_per_item: U63
-    program: HexHash
-    weights: HexHash
-
-    @property
-    def input_rule(self) -> InputRule:
-        """What an input must satisfy."""
-        interval = Interval(self.input.lo, self.input.hi)
-        return InputRule(Declaration(self.input.type, interval), self.max_items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +64,18 @@ def model() -> None:
 
 @model.command(
     epilog="Example: pouw model register --program digits.program --weights digits.weights "
-    "--name digits --licence 'CC BY 4.0' --royalty pouw1…=10"
+    "--name digits --licence 'CC BY 4.0' --card digits.json --royalty pouw1…=10"
 )
 @click.option("--program", "program_file", type=_PATH, required=True, help="Canonical program.")
 @click.option("--weights", "weights_file", type=_PATH, required=True, help="The weights' bytes.")
 @click.option("--name", required=True, help="What people see; need not be unique.")
 @click.option("--licence", metavar="FILE|TEXT", default="", help="On what terms it may be used.")
+@click.option(
+    "--card",
+    "card_file",
+    type=_PATH,
+    help="JSON object for people: description, encoding of numbers, classes, source, metrics.",
+)
 @click.option(
     "--royalty",
     "shares",
@@ -128,6 +83,7 @@ def model() -> None:
     metavar="ADDRESS=PERCENT",
     help="A contributor's part of every bounty; repeatable.",
 )
+@click.option("--replaces", metavar="MODEL", help="Your model of which this is the next version.")
 @yes_option
 @timeout_option
 @spending_options
@@ -137,7 +93,9 @@ def register(
     weights_file: Path,
     name: str,
     licence: str,
+    card_file: Path | None,
     shares: tuple[str, ...],
+    replaces: str | None,
     yes: bool,
     timeout: int,
     purse: Purse,
@@ -145,17 +103,27 @@ def register(
 ) -> None:
     """Publish a model for jobs to run on; print its id.
 
-    Program, weights and licence are public for good. What an interrupted command uploaded is not
-    paid for again when it is repeated.
+    Program, weights, licence and card are public for good. What an interrupted command uploaded is
+    not paid for again when it is repeated.
     """
     params = purse.params
+    previous = ZERO_HASH if replaces is None else parse_id(replaces, "a model")
     program, weights = load_model(params, program_file, weights_file)
-    royalties = parse_royalties(params, shares)
-    offer = jobs.ModelOffer(name, program, weights, read_licence(licence), royalties)
+    offer = jobs.ModelOffer(
+        name,
+        program,
+        weights,
+        read_licence(licence),
+        parse_royalties(params, shares),
+        "" if card_file is None else read_card(card_file),
+        previous,
+    )
     _check_offer(params, offer)
     purse.accounts()
     require_network(purse.target)
-    fee = upload_fee(purse.target.client(), params, program, weights)
+    client = purse.target.client()
+    replaced = None if replaces is None else _replaceable(client, previous)
+    fee = upload_fee(client, params, program, weights)
     click.echo(
         f"Program ({len(program)} bytes) and weights ({len(weights)} bytes) will be public for "
         f"good; putting them on the chain takes about {format_amount(fee)} POUW.",
@@ -164,6 +132,11 @@ def register(
     if not yes:
         confirm("Register the model?")
     key = purse.key()
+    if replaced is not None and replaced.owner != address_text(params, key.address):
+        raise UserError(
+            f"model {replaced.id} belongs to {replaced.owner}: only that account can replace it; "
+            "choose it with --account, or leave --replaces away"
+        )
     with shown_progress() as progress:
         identity = jobs.register_model(purse.session(key, progress), offer, timeout)
     if as_json:
@@ -172,23 +145,46 @@ def register(
         click.echo(identity.hex())
 
 
-@model.command("list", epilog="Example: pouw model list --network testnet")
+@model.command("list", epilog="Example: pouw model list --name digits --network testnet")
+@click.option("--owner", metavar="ADDRESS", help="Only this owner's.")
+@click.option("--name", metavar="PART", default="", help="Only those with this in their name.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=_LISTED, show_default=True)
+@click.option("--after", metavar="MODEL", help="Go on behind this model.")
 @node_options
 @json_option
-def list_models(limit: int, target: Target, as_json: bool) -> None:
-    """List the models registered last, newest first."""
-    client = target.client()
+def list_models(
+    owner: str | None, name: str, limit: int, after: str | None, target: Target, as_json: bool
+) -> None:
+    """List registered models, newest first."""
+    if owner is not None:
+        parse_address(owner, target.params.address_prefix)
+    found, behind = _models(
+        target.client(),
+        limit,
+        None if after is None else parse_id(after, "a model").hex(),
+        {"owner": owner, "name": name},
+    )
     if as_json:
-        print_json(client.call("listmodels", limit=limit))
+        print_json([msgspec.to_builtins(each) for each in found])
         return
-    models = ask(client, list[ModelAnswer], "listmodels", limit=limit)
     rows = [
-        (each.id, each.name, each.input.type, each.output.type, each.macs_per_item, each.jobs)
-        for each in models
+        (
+            each.id,
+            each.name,
+            each.version,
+            each.input.type,
+            each.output.type,
+            each.macs_per_item,
+            each.jobs,
+            each.successor is not None,
+        )
+        for each in found
     ]
-    columns = ("id", "name", "input", "output", "MACs per item", "jobs")
-    print_rows(columns, rows, "no model is registered")
+    columns = ("id", "name", "version", "input", "output", "MACs per item", "jobs", "replaced")
+    filtered = owner is not None or name
+    print_rows(columns, rows, "no such model" if filtered else "no model is registered")
+    if behind is not None:
+        click.echo(f"there may be more: add --after {behind}", err=True)
 
 
 @model.command(epilog="Example: pouw model show MODEL")
@@ -196,19 +192,60 @@ def list_models(limit: int, target: Target, as_json: bool) -> None:
 @node_options
 @json_option
 def show(identity: str, target: Target, as_json: bool) -> None:
-    """Show what a registered MODEL takes, gives and costs."""
+    """Show what a registered MODEL takes, gives and costs, who made it, and its versions."""
     raw = parse_id(identity, "a model")
     client = target.client()
     if as_json:
         print_json(client.call("getmodel", id=raw.hex()))
         return
     found = find_model(client, raw)
+    versions = ask(client, list[VersionAnswer], "listversions", id=found.id)
     facts = msgspec.structs.asdict(found)
+    facts["version"] = f"{found.version} of {versions[-1].version}" if versions else found.version
+    facts["versions"] = [f"{each.version}: {each.id} ({each.jobs} jobs)" for each in versions]
     facts["input"] = f"{found.input.type} in [{found.input.lo}, {found.input.hi}]"
     facts["output"] = str(found.output.type)
-    facts["licence"] = found.licence.splitlines()
+    facts["one_item_costs"] = _price_of_one(client, found.id)
     facts["royalties"] = [f"{share.to} {_percent(share.basis_points)}" for share in found.royalties]
+    facts["licence"] = found.licence.splitlines()
+    facts["card"] = card_lines(found.card)
     print_fields(facts)
+    if found.successor is not None and versions:
+        click.echo(f"a newer version exists: `pouw model show {versions[-1].id}`", err=True)
+
+
+def _models(
+    client: RpcClient, limit: int, after: str | None, wanted: Mapping[str, str | None]
+) -> tuple[list[ModelSummary], str | None]:
+    """Read pages until `limit` models are found or none is left; return where to go on, too."""
+    found: list[ModelSummary] = []
+    while True:
+        room = limit - len(found)
+        page = ask(client, ModelPage, "listmodels", limit=room, after=after, **wanted)
+        found += page.models[:room]
+        if page.next is None or page.next == after or len(found) == limit:
+            return found, page.next
+        after = page.next
+
+
+def _replaceable(client: RpcClient, identity: Hash) -> ModelAnswer:
+    """Return a model that may be replaced. Raises UserError where there is none, or it was."""
+    found = find_model(client, identity)
+    if found.successor is not None:
+        newest = ask(client, list[VersionAnswer], "listversions", id=found.id)[-1:]
+        hint = f": replace the newest, {newest[0].id}" if newest else ""
+        raise UserError(f"model {found.id} has been replaced already{hint}")
+    return found
+
+
+def _price_of_one(client: RpcClient, identity: str) -> str:
+    """Return what a job of one item takes, or why there is none. Raises UserError."""
+    try:
+        price = ask(client, PriceAnswer, "quotejob", model=identity, items=1)
+    except RpcError as error:
+        return f"no job: {error}"
+    total = price.min_bounty + price.burn + price.check_fee
+    return f"about {format_amount(total)} POUW"
 
 
 def find_model(client: RpcClient, identity: Hash) -> ModelAnswer:
@@ -264,7 +301,15 @@ def _check_budget(params: Params, program: bytes, weights: bytes) -> None:
 def _check_offer(params: Params, offer: jobs.ModelOffer) -> None:
     """Raise UserError for what could not be registered, before anything is uploaded."""
     roots = split(offer.program)[0], split(offer.weights)[0]
-    bodies.register_model(params, offer.name, *roots, offer.licence, offer.royalties)
+    bodies.register_model(
+        params,
+        offer.name,
+        *roots,
+        offer.licence,
+        offer.royalties,
+        offer.card,
+        offer.previous,
+    )
 
 
 def _percent(basis_points: int) -> str:

@@ -5,6 +5,7 @@
 | a ‖ address | Account |
 | b ‖ root | BlobRecord |
 | m ‖ model id | Model |
+| h ‖ model id | ModelHistory |
 | j ‖ job id | Job |
 | w ‖ address | WorkRecord |
 | e ‖ u64 height | Agenda of windows, deadlines and blob ends |
@@ -23,10 +24,20 @@ import msgspec
 
 from ..core.codec import MAX_INT, U16, U32, U63, Bytes32, Value
 from ..core.hashing import ZERO_HASH
-from ..core.transaction import MAX_LICENCE_CHARS, MAX_NAME_CHARS, RoyaltyShare
+from ..core.transaction import (
+    MAX_CARD_CHARS,
+    MAX_LICENCE_CHARS,
+    MAX_NAME_CHARS,
+    MAX_ROYALTY_SHARES,
+    RoyaltyShare,
+)
 
 RECORD_LIMIT: Final = 1 << 24
-"""Bound for decoding a record; records are written by the rules and stay far below it."""
+"""Bound for decoding a record; records are written by the rules and stay far below it. The largest
+is a Model: two texts of 64 KiB, and a root for each product, of which no block could check 2¹⁷."""
+
+MAX_MODEL_VERSION: Final = 1_000
+"""So few that a client can walk through all versions of a model in one go."""
 
 
 def account_key(address: bytes) -> bytes:
@@ -42,6 +53,11 @@ def blob_key(root: bytes) -> bytes:
 def model_key(model: bytes) -> bytes:
     """Key of a model."""
     return b"m" + model
+
+
+def history_key(model: bytes) -> bytes:
+    """Key of what happened to a model."""
+    return b"h" + model
 
 
 def job_key(job: bytes) -> bytes:
@@ -93,19 +109,31 @@ class BlobRecord(Value, frozen=True):
 
 
 class Model(Value, frozen=True):
-    """A registered model. Costs are per item of a job's batch."""
+    """A registered model. Its id alone determines the record: nothing here ever changes."""
 
     owner: Bytes32
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
     program: Bytes32
     weights: Bytes32
     licence: Annotated[str, msgspec.Meta(max_length=MAX_LICENCE_CHARS)]
-    royalties: tuple[RoyaltyShare, ...]
+    card: Annotated[str, msgspec.Meta(max_length=MAX_CARD_CHARS)]
+    royalties: Annotated[tuple[RoyaltyShare, ...], msgspec.Meta(max_length=MAX_ROYALTY_SHARES)]
+    previous: Bytes32
+    """The model that this one replaces; zeros for a first version."""
+    version: Annotated[int, msgspec.Meta(ge=1, le=MAX_MODEL_VERSION)]
     weight_roots: tuple[Bytes32, ...]
-    """Per product, the ticket commitment of its right operand; zero where that is no weight."""
-    height: U63
+    """Per product, the ticket commitment of its right operand."""
+
+
+class ModelHistory(Value, frozen=True):
+    """What happened to a model; apart from it, so that no job rewrites its texts and roots."""
+
+    registered: U63
+    """Height."""
     jobs: U63 = 0
     """Settled jobs that used it."""
+    successor: Bytes32 = ZERO_HASH
+    """The model that replaced it; zeros while none has."""
 
 
 class JobStatus(IntEnum):

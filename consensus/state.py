@@ -93,6 +93,17 @@ class State:
             raise RuleViolation("model-unknown", f"no model {model.hex()}")
         return record
 
+    def model_history(self, model: bytes) -> r.ModelHistory:
+        """Return what happened to a model. Raises RuleViolation "model-unknown"."""
+        record = self.read(r.ModelHistory, r.history_key(model))
+        if record is None:
+            raise RuleViolation("model-unknown", f"no model {model.hex()}")
+        return record
+
+    def put_model_history(self, model: bytes, record: r.ModelHistory) -> None:
+        """Store what happened to a model."""
+        self.write(r.history_key(model), record)
+
     def job(self, job: bytes) -> r.Job:
         """Return a job. Raises RuleViolation "job-unknown"."""
         record = self.read(r.Job, r.job_key(job))

@@ -20,7 +20,7 @@ from ..core.keys import address_of
 from ..core.ticket import Head, Opening
 from ..core.transaction import MAX_TRANSACTION_BYTES, Transaction
 from ..vm.program import Program
-from .records import Account, BlobRecord, Job, Model, Totals, WorkRecord
+from .records import Account, BlobRecord, Job, Model, ModelHistory, Totals, WorkRecord
 
 Hex: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{2})*\Z")]
 Hex32: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -38,6 +38,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     "account": Account,
     "blob-record": BlobRecord,
     "model": Model,
+    "model-history": ModelHistory,
     "job": Job,
     "work-record": WorkRecord,
     "totals": Totals,

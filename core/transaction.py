@@ -11,17 +11,20 @@ import msgspec
 
 from .blob import Chunk
 from .codec import U16, U32, U63, Bytes32, Bytes64, Value, encode
-from .hashing import Hash, digest
+from .hashing import ZERO_HASH, Hash, digest
 from .keys import PrivateKey, address_of, verify_signature
 
 MAX_TRANSFER_OUTPUTS: Final = 1000
 MAX_ROYALTY_SHARES: Final = 32
 MAX_NAME_CHARS: Final = 64
 MAX_LICENCE_CHARS: Final = 16_384
+MAX_CARD_CHARS: Final = 16_384
 MAX_OUTPUT_BYTES: Final = 1 << 18
 MAX_POSTED_PRODUCTS: Final = 256
 MAX_UPLOAD_CHUNKS: Final = 64
 MAX_TRANSACTION_BYTES: Final = MAX_OUTPUT_BYTES + 32_768
+"""A settlement is the largest: its output and its products' roots. The texts of a model, at four
+bytes a character, take half of that."""
 
 INSTANT_MODE: Final = 0
 
@@ -68,6 +71,10 @@ class RegisterModel(Value, frozen=True, tag=3):
     """Root of the blob that holds the constants, in declared order."""
     licence: Annotated[str, msgspec.Meta(max_length=MAX_LICENCE_CHARS)]
     royalties: Annotated[tuple[RoyaltyShare, ...], msgspec.Meta(max_length=MAX_ROYALTY_SHARES)]
+    card: Annotated[str, msgspec.Meta(max_length=MAX_CARD_CHARS)] = ""
+    """What people and clients should know: a JSON document that no rule reads."""
+    previous: Bytes32 = ZERO_HASH
+    """The owner's model that this one replaces; zeros for a first version."""
 
 
 class SubmitJob(Value, frozen=True, tag=4):

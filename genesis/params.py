@@ -53,7 +53,9 @@ class Params:
     check_price_per_kib: int
     """The same per started KiB of working set."""
     posted_product_min_k: int
-    """Products with at least this k are posted and checked by Freivalds instead of recomputed."""
+    """Products with at least this k are posted and checked by Freivalds instead of recomputed,"""
+    posted_product_gain: int
+    """where recomputing takes at least this many times the MACs of the check."""
 
     claim_window_base: int
     """Blocks every claimant gets, whatever the job."""

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from ..core.blob import blob_root
 from ..core.codec import MAX_INT
 from ..core.errors import UserError
-from ..core.hashing import HASH_BYTES, Hash
+from ..core.hashing import HASH_BYTES, ZERO_HASH, Hash
 from ..core.keys import ADDRESS_BYTES
 from ..core.transaction import (
     INSTANT_MODE,
+    MAX_CARD_CHARS,
     MAX_LICENCE_CHARS,
     MAX_NAME_CHARS,
     MAX_OUTPUT_BYTES,
@@ -52,11 +53,14 @@ def register_model(
     weights: Hash,
     licence: str = "",
     royalties: Sequence[tuple[bytes, int]] = (),
+    card: str = "",
+    previous: Hash = ZERO_HASH,
 ) -> RegisterModel:
     """Register blobs that are on the chain as a model.
 
     `program` and `weights` are blob roots; `royalties` (32-byte address, basis points of every
-    bounty) each. Raises UserError.
+    bounty) each; `card` is what people should know of the model, `previous` the sender's model that
+    it replaces. Raises UserError.
     """
     _require_bytes("a blob root", program, HASH_BYTES)
     _require_bytes("a blob root", weights, HASH_BYTES)
@@ -64,6 +68,9 @@ def register_model(
         raise UserError(f"a model's name is 1 to {MAX_NAME_CHARS} printable characters")
     if len(licence) > MAX_LICENCE_CHARS:
         raise UserError(f"a licence is at most {MAX_LICENCE_CHARS} characters: link to the text")
+    if len(card) > MAX_CARD_CHARS:
+        raise UserError(f"a card is at most {MAX_CARD_CHARS} characters: shorten or link its texts")
+    _require_bytes("a model id", previous, HASH_BYTES)
     if len(royalties) > MAX_ROYALTY_SHARES:
         raise UserError(f"at most {MAX_ROYALTY_SHARES} contributors can take royalties")
     for address, points in royalties:
@@ -75,7 +82,7 @@ def register_model(
             f"royalties take at most {params.max_royalty_basis_points} basis points in all"
         )
     shares = tuple(RoyaltyShare(address, points) for address, points in royalties)
-    return RegisterModel(name, program, weights, licence, shares)
+    return RegisterModel(name, program, weights, licence, shares, card, previous)
 
 
 def submit_job(model: Hash, input_root: Hash, bounty: int, deadline: int) -> SubmitJob:

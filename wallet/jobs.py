@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..core.errors import UserError
-from ..core.hashing import Hash
+from ..core.hashing import ZERO_HASH, Hash
 from ..core.units import format_amount
 from . import bodies
 from .answers import BlobData, JobState, Quote, ResultAnswer, ask, ask_optional, unhex
@@ -35,6 +35,10 @@ class ModelOffer:
     licence: str = ""
     royalties: Sequence[tuple[bytes, int]] = ()
     """(address, basis points of every bounty)."""
+    card: str = ""
+    """A JSON document: description, how numbers are encoded, class names, source, metrics."""
+    previous: Hash = ZERO_HASH
+    """The sender's model that this one replaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ def register_model(session: Session, model: ModelOffer, timeout: float) -> Hash:
         split(model.weights)[0],
         model.licence,
         model.royalties,
+        model.card,
+        model.previous,
     )
     session.info()
     patience = session.patience(timeout)

@@ -76,7 +76,8 @@ def _pay(state: State, job_id: bytes, job: r.Job, output_root: bytes) -> None:
     earned = job.bounty - paid
     state.credit(job.worker, earned + job.bond)
     state.burn(job.burn)
-    state.write(r.model_key(job.model), msgspec.structs.replace(model, jobs=model.jobs + 1))
+    history = state.model_history(job.model)
+    state.put_model_history(job.model, msgspec.structs.replace(history, jobs=history.jobs + 1))
     _remember(state, job, earned)
     state.put_job(job_id, advance(job, "settle", output=output_root, ended=state.height))
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from pouw.cli.model import ModelAnswer, load_model
+from pouw.cli.model import load_model
+from pouw.cli.modelanswers import ModelAnswer
 from pouw.core.errors import UserError
+from pouw.core.units import format_amount
 from pouw.genesis import MAINNET, TINY
 from pouw.tests.cli.town import (
     CHEAP,
@@ -116,6 +118,91 @@ def test_a_person_who_agrees_sees_the_progress(town: Town) -> None:
     assert town.client.call("getmodel", id=identity)["name"] == "[red]"
 
 
+# Versions and cards ---------------------------------------------------------------------------
+
+
+def ids(ended: Ended) -> list[str]:
+    assert ended.code == 0, ended
+    return [each["id"] for each in json.loads(ended.out)]
+
+
+def test_a_card_is_registered_and_shown(town: Town, tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    card.write_text('{"description": "one layer", "classes": ["cat", "dog"]}')
+    with town.mining():
+        ended = register(town, "--card", card, "--royalty", f"{FRIEND_TEXT}=2.5")
+    identity = ended.out.strip()
+    told = town.client.call("getmodel", id=identity)
+    assert told["card"] == '{"description":"one layer","classes":["cat","dog"]}'
+    shown = town.pouw("model", "show", identity)
+    for line in (
+        "description: one layer",
+        'classes: ["cat","dog"]',
+        f"{FRIEND_TEXT} 2.50 %",
+        "1 of 1",
+        "one item costs",
+    ):
+        assert line in shown.out
+    quote = town.client.call("quotejob", model=identity, items=1)
+    total = quote["min_bounty"] + quote["burn"] + quote["check_fee"]
+    assert f"about {format_amount(total)} POUW" in shown.out
+    assert "newer version" not in shown.err
+
+
+def test_a_new_version_replaces_the_old_one(town: Town, model: str) -> None:
+    with town.mining():
+        first = register(town, "--name", "versioned").out.strip()
+        second = register(town, "--name", "versioned", "--replaces", first.upper()).out.strip()
+    shown = town.pouw("model", "show", first)
+    assert "1 of 2" in shown.out and f"2: {second} (0 jobs)" in shown.out
+    assert f"a newer version exists: `pouw model show {second}`" in shown.err
+    told = town.client.call("getmodel", id=second)
+    assert (told["version"], told["previous"], told["successor"]) == (2, first, None)
+    again = register(town, "--replaces", first)
+    assert again.error == (f"model {first} has been replaced already: replace the newest, {second}")
+    assert town.client.call("getmempool")["count"] == 0
+
+
+def test_only_the_owners_account_replaces_a_model(town: Town, model: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    keystore.create(path, TINY, generate_phrase(), PASSWORD, cost=CHEAP)
+    ended = register(town, "--wallet", path, "--replaces", model)
+    assert f"belongs to {town.address}: only that account can replace it" in ended.error
+    assert town.client.call("getmempool")["count"] == 0
+
+
+def test_models_are_found_by_owner_and_name_page_after_page(town: Town, model: str) -> None:
+    with town.mining():
+        for name in ("findable one", "FINDABLE two", "findable three"):
+            assert register(town, "--name", name).code == 0
+    found = ids(town.pouw("model", "list", "--name", "Findable", "--json"))
+    assert len(found) == 3
+    assert ids(town.pouw("model", "list", "--name", "findable t", "--json")) == found[:2]
+    assert model in ids(town.pouw("model", "list", "--owner", town.address, "--json"))
+    assert ids(town.pouw("model", "list", "--owner", FRIEND_TEXT, "--json")) == []
+    page = town.pouw("model", "list", "--name", "findable", "--limit", "2")
+    assert found[1] in page.out and found[2] not in page.out
+    assert f"there may be more: add --after {found[1]}" in page.err
+    rest = town.pouw("model", "list", "--name", "findable", "--after", found[1], "--json")
+    assert ids(rest) == found[2:]
+    assert town.pouw("model", "list", "--name", "nowhere").out == "no such model\n"
+
+
+def test_a_search_reads_as_many_answers_as_it_takes(
+    town: Town, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = ids(town.pouw("model", "list", "--json"))
+    monkeypatch.setattr("pouw.node.rpc.models.MAX_EXAMINED", 1)
+    assert ids(town.pouw("model", "list", "--json")) == expected
+    assert ids(town.pouw("model", "list", "--json", "--limit", "2")) == expected[:2]
+
+
+def test_a_search_that_cannot_be_made_is_one_line(town: Town) -> None:
+    assert "is not an address" in town.pouw("model", "list", "--owner", "me").error
+    assert "is not the id of a model" in town.pouw("model", "list", "--after", "me").error
+    assert "no model" in town.pouw("model", "list", "--after", "ab" * 32).error
+
+
 # Wrong models ---------------------------------------------------------------------------------
 
 
@@ -168,6 +255,9 @@ def test_a_wrong_file_is_one_line(town: Town, files: dict[str, bytes], reason: s
         (["--royalty", "nobody=1"], "is not an address"),
         (["--program", "missing"], "there is no file missing"),
         (["--weights", "missing"], "there is no file missing"),
+        (["--card", "missing"], "there is no file missing"),
+        (["--replaces", "a layer"], "is not the id of a model"),
+        (["--replaces", "ab" * 32], "no model"),
         (["--wallet", "missing"], "there is no wallet missing"),
         (["--rpc", "http://127.0.0.1:1"], "no node answers"),
         (["--token", "wrong"], "without its token"),

@@ -1,4 +1,4 @@
-"""Registering models: blobs, royalties, programs, and what checking them may cost a block."""
+"""Registering models: blobs, royalties, programs, versions, and what checking them may cost."""
 
 from dataclasses import replace
 
@@ -6,14 +6,25 @@ import msgspec
 import numpy as np
 import pytest
 from pouw.consensus import records as r
+from pouw.core.codec import decode, encode
 from pouw.core.commitment import operand_root
+from pouw.core.errors import DecodeError, RuleViolation
 from pouw.core.hashing import ZERO_HASH, Hash
-from pouw.core.transaction import RegisterModel, RoyaltyShare, Transaction
-from pouw.genesis import MAINNET
+from pouw.core.keys import PrivateKey
+from pouw.core.transaction import (
+    MAX_CARD_CHARS,
+    MAX_LICENCE_CHARS,
+    RegisterModel,
+    RoyaltyShare,
+    Transaction,
+)
+from pouw.genesis import MAINNET, NETWORKS
 from pouw.tests.consensus.world import (
     ALICE,
     BOB,
     CAROL,
+    COIN,
+    OWNER,
     PARAMS,
     Kit,
     World,
@@ -48,7 +59,15 @@ def test_a_model_is_recorded_with_the_commitments_of_its_weights(world: World) -
     )
     assert model.weight_roots == (operand_root(first), operand_root(pad_operand(second)))
     assert (model.owner, model.royalties) == (CAROL.address, royalties)
-    assert (model.height, model.jobs) == (world.height, 0)
+    assert (model.previous, model.version, model.card) == (ZERO_HASH, 1, "")
+
+
+def test_a_fresh_model_has_no_history_but_its_height(world: World) -> None:
+    identity = world.register(plain_kit())
+    history = world.scratch().model_history(identity)
+    assert history == r.ModelHistory(world.height, 0, ZERO_HASH)
+    with pytest.raises(RuleViolation, match="model-unknown"):
+        world.scratch().model_history(ZERO_HASH)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +168,7 @@ def test_settling_counts_for_the_model(world: World, plain: Hash) -> None:
     for jobs in (1, 2):
         job = world.submit(plain, plain_kit().data)
         world.settle(job, world.claim(job, ALICE))
-        assert world.scratch().model(plain).jobs == jobs
+        assert world.scratch().model_history(plain).jobs == jobs
     assert world.job(job).status == r.JobStatus.SETTLED
 
 
@@ -157,3 +176,158 @@ def test_registering_the_same_model_again_makes_another_model(world: World) -> N
     first, second = world.register(plain_kit()), world.register(plain_kit())
     assert first != second
     assert world.scratch().model(first).program == world.scratch().model(second).program
+
+
+# Versions and texts ---------------------------------------------------------------------------
+
+
+def version(
+    world: World, previous: Hash, key: PrivateKey = CAROL, *, ahead: int = 0, name: str = "next"
+) -> Transaction:
+    """Register the plain kit again in the place of another model."""
+    kit = plain_kit()
+    program, weights = world.publish(encode_program(kit.program)), world.publish(kit.weights)
+    body = RegisterModel(name, program, weights, "", (), "{}", previous)
+    return world.sign(key, body, ahead=ahead)
+
+
+def test_versions_form_a_chain(world: World, plain: Hash) -> None:
+    raw = world.state[r.model_key(plain)]
+    second = version(world, plain)
+    world.mine(second)
+    third = version(world, second.id)
+    world.mine(third)
+    state = world.scratch()
+    assert [state.model(each).version for each in (plain, second.id, third.id)] == [1, 2, 3]
+    assert state.model(third.id).previous == second.id
+    assert state.model_history(plain).successor == second.id
+    assert state.model_history(second.id).successor == third.id
+    assert state.model_history(third.id).successor == ZERO_HASH
+    assert world.state[r.model_key(plain)] == raw
+
+
+def test_two_versions_may_be_registered_in_one_block(world: World, plain: Hash) -> None:
+    second = version(world, plain)
+    third = version(world, second.id, ahead=1)
+    world.mine(second, third)
+    assert world.scratch().model(third.id).version == 3
+
+
+def test_a_replaced_model_still_takes_jobs_and_keeps_its_successor(
+    world: World, plain: Hash
+) -> None:
+    second = version(world, plain)
+    world.mine(second)
+    job = world.submit(plain, plain_kit().data)
+    world.settle(job, world.claim(job, ALICE))
+    history = world.scratch().model_history(plain)
+    assert (history.jobs, history.successor) == (1, second.id)
+    assert world.scratch().model_history(second.id).jobs == 0
+
+
+def test_only_a_registered_model_can_be_replaced(world: World, plain: Hash) -> None:
+    job = world.submit(plain, plain_kit().data)
+    for nothing in (b"\x01" * 32, job):
+        world.refuse("model-previous", version(world, nothing))
+    second = version(world, plain)
+    world.refuse("model-previous", version(world, second.id), version(world, plain, ahead=1))
+
+
+def test_only_its_owner_replaces_a_model(world: World, plain: Hash) -> None:
+    world.refuse("model-owner", version(world, plain, BOB))
+    world.mine(version(world, plain))
+
+
+def test_a_model_is_replaced_once(world: World, plain: Hash) -> None:
+    second = version(world, plain)
+    other = version(world, plain, ahead=1, name="other")
+    world.refuse("model-replaced", second, other)
+    world.mine(second)
+    world.refuse("model-replaced", version(world, plain, name="other"))
+
+
+def test_the_number_of_versions_is_bounded(world: World, plain: Hash) -> None:
+    for number, rule in ((r.MAX_MODEL_VERSION - 1, None), (r.MAX_MODEL_VERSION, "model-version")):
+        model = world.scratch().model(plain)
+        aged = msgspec.structs.replace(model, version=number)
+        world.state[r.model_key(plain)] = encode(aged)
+        if rule is not None:
+            world.refuse(rule, version(world, plain))
+        else:
+            last = version(world, plain)
+            world.mine(last)
+            assert world.scratch().model(last.id).version == r.MAX_MODEL_VERSION
+            plain = last.id
+    beyond = encode(msgspec.structs.replace(aged, version=r.MAX_MODEL_VERSION + 1))
+    with pytest.raises(DecodeError):
+        decode(r.Model, beyond, r.RECORD_LIMIT)
+
+
+def test_a_refused_version_leaves_the_old_one_unreplaced(world: World, plain: Hash) -> None:
+    program = world.publish(encode_program(plain_kit().program))
+    broken = RegisterModel("next", program, ZERO_HASH, "", (), "", plain)
+    world.refuse("blob-missing", world.sign(CAROL, broken))
+    assert world.scratch().model_history(plain).successor == ZERO_HASH
+
+
+def test_the_longest_texts_are_kept_and_no_rule_reads_them(world: World) -> None:
+    kit = plain_kit()
+    program, weights = world.publish(encode_program(kit.program)), world.publish(kit.weights)
+    card, licence = "\U0001d54f" * MAX_CARD_CHARS, "\U0001d54f" * MAX_LICENCE_CHARS
+    shares = tuple(share(bytes([i]) * 32, 1) for i in range(32))
+    signed = world.sign(CAROL, RegisterModel("m", program, weights, licence, shares, card))
+    world.mine(signed)
+    model = world.scratch().model(signed.id)
+    assert (model.card, model.licence, model.royalties) == (card, licence, shares)
+
+
+def test_the_record_of_the_most_products_a_block_can_check_stays_within_its_bound(
+    world: World, plain: Hash
+) -> None:
+    """Each product is metered with 16 KiB, which bounds how many roots a model can have."""
+    most = max(params.block_check_bytes for params in NETWORKS.values()) // 16_384
+    text = "\U0001d54f" * MAX_CARD_CHARS
+    model = msgspec.structs.replace(
+        world.scratch().model(plain),
+        licence=text,
+        card=text,
+        royalties=(share(ALICE.address, 65_535),) * 32,
+        weight_roots=(b"r" * 32,) * most,
+    )
+    data = encode(model)
+    assert 4 * len(data) < r.RECORD_LIMIT
+    assert decode(r.Model, data, r.RECORD_LIMIT) == model
+
+
+# Royalties ------------------------------------------------------------------------------------
+
+
+def test_royalties_are_paid_at_every_settlement(world: World) -> None:
+    """Two owners of data and two jobs, one of whose workers is such an owner."""
+    royalties = (share(BOB.address, 3333), share(CAROL.address, 1))
+    model = world.register(plain_kit(), royalties)
+    first_bounty, second_bounty = 10 * COIN + 9_999, 3 * COIN + 1
+    balances = {key: world.balance(key) for key in (OWNER, ALICE, BOB, CAROL)}
+    gained = dict.fromkeys(balances, 0)
+    for bounty, worker in ((first_bounty, ALICE), (second_bounty, BOB)):
+        job = world.submit(model, plain_kit().data, bounty=bounty)
+        world.settle(job, world.claim(job, worker))
+        record = world.job(job)
+        to_bob, to_carol = bounty * 3333 // 10_000, bounty // 10_000
+        gained[BOB] += to_bob
+        gained[CAROL] += to_carol
+        gained[worker] += bounty - to_bob - to_carol
+        gained[OWNER] -= bounty + record.burn + record.check_fee
+        assert {key: world.balance(key) - balances[key] for key in balances} == gained
+    assert (to_bob, to_carol) == (999_900_000, 300_000)
+
+
+def test_the_smallest_bounties_round_in_the_workers_favour(world: World) -> None:
+    royalties = tuple(share(key.address, 2500) for key in (BOB, CAROL))
+    model = world.register(plain_kit(), royalties)
+    for bounty, part in ((0, 0), (1, 0), (3, 0), (4, 1), (7, 1)):
+        balances = {key: world.balance(key) for key in (ALICE, BOB, CAROL)}
+        job = world.submit(model, plain_kit().data, bounty=bounty)
+        world.settle(job, world.claim(job, ALICE))
+        gained = [world.balance(key) - balances[key] for key in (ALICE, BOB, CAROL)]
+        assert gained == [bounty - 2 * part, part, part]

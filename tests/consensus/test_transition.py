@@ -207,7 +207,16 @@ def _bodies(hashes: tuple[Hash, ...]) -> st.SearchStrategy[Body]:
     return st.one_of(
         st.builds(Transfer, outputs),
         st.builds(UploadBlob, some, _NUMBERS, u32 | small, st.integers(1, 64)),
-        st.builds(RegisterModel, st.text(min_size=1, max_size=9), some, some, st.text(), shares),
+        st.builds(
+            RegisterModel,
+            st.text(min_size=1, max_size=9),
+            some,
+            some,
+            st.text(),
+            shares,
+            st.text(),
+            some | st.just(ZERO_HASH),
+        ),
         st.builds(SubmitJob, some, some, u16 | st.just(0), _NUMBERS, _NUMBERS),
         st.builds(CancelJob, some),
         st.builds(ClaimJob, some),

@@ -32,7 +32,34 @@ from pouw.core.transaction import (
     sign_transaction,
 )
 from pouw.genesis import NETWORKS
-from pouw.vm.ops import Argmax, Bias, Lookup, Matmul, Relu, Requantise
+from pouw.vm.ops import (
+    Add,
+    Affine,
+    Argmax,
+    BatchMatmul,
+    Bias,
+    Blend,
+    Concat,
+    Digit,
+    Divide,
+    Exp,
+    Gather,
+    Lookup,
+    Matmul,
+    MaxPool,
+    Multiply,
+    Normalise,
+    Op,
+    Patches,
+    Relu,
+    Requantise,
+    Reshape,
+    RowSum,
+    Slice,
+    SumPool,
+    TopK,
+    Transpose,
+)
 from pouw.vm.program import Program
 from pouw.vm.types import Declaration, DType, Interval, TensorType
 
@@ -52,6 +79,9 @@ BODIES: dict[str, Body] = {
     "register": RegisterModel(
         "digits ✓", JOB, bytes(32), "CC BY 4.0", (RoyaltyShare(FRIEND.address, 250),)
     ),
+    "register, a new version": RegisterModel(
+        "digits", JOB, JOB, "", (), '{"classes":["zero","one"]}', bytes([13]) * 32
+    ),
     "submit": SubmitJob(JOB, bytes([8]) * 32, 0, 10**9, 500),
     "cancel": CancelJob(JOB),
     "claim": ClaimJob(JOB),
@@ -62,8 +92,18 @@ RECORDS: dict[str, Value] = {
     "account": r.Account(10**18, 127),
     "blob-record": r.BlobRecord(65_537, 2, 255, 256, True),
     "model": r.Model(
-        KEY.address, "digits", JOB, JOB, "", (RoyaltyShare(FRIEND.address, 1),), (JOB,), 65_535, 1
+        owner=KEY.address,
+        name="digits",
+        program=JOB,
+        weights=JOB,
+        licence="",
+        card="{}",
+        royalties=(RoyaltyShare(FRIEND.address, 1),),
+        previous=bytes([13]) * 32,
+        version=2,
+        weight_roots=(JOB,),
     ),
+    "model-history": r.ModelHistory(65_535, 1, bytes([14]) * 32),
     "job": r.Job(
         owner=KEY.address,
         model=JOB,
@@ -149,13 +189,32 @@ def program() -> Program:
     """A program with every op, as an encoding only: it need not pass the checks."""
     item = Declaration(TensorType(DType.INT8, (64,)), Interval(-64, 63))
     const = Declaration(TensorType(DType.INT32, (10,)), Interval(-(2**31), 2**31 - 1))
-    ops = (
+    ops: tuple[Op, ...] = (
         Matmul(0, 1),
         Bias(2, 1),
         Requantise(3, 1, 20, -64, 63),
         Relu(4),
         Lookup(5, 1),
         Argmax(6),
+        BatchMatmul(7, 128),
+        Patches(8, (3, 5), (2, 1), (1, 0, 127, 128), (1, 2), -64),
+        MaxPool(9, (2, 2), (1, 256), (0, 0, 1, 1)),
+        SumPool(10, (2, 3), (2, 2), (0, 1, 0, 1), -33),
+        Transpose(11, (1, 0, 2)),
+        Reshape(12, (4, 65_536)),
+        Concat((13, 1, 7), 1),
+        Slice(14, 0, 1, 200, 2),
+        Gather(15, 1),
+        Add(16, 1, -129),
+        Blend(17, 1, 2, 3, 4, 12, 30, DType.INT8, -64, 63),
+        Multiply(18, 17),
+        Exp(19, 2**31 - 1, 20, 65_536),
+        RowSum(20),
+        Digit(21, 6),
+        Divide(22, 21, 127, 15, DType.INT32, -(2**31), 2**31 - 1),
+        Normalise(23, True, 15, MAX_INT),
+        Affine(24, 1, 1, 10, 20, DType.INT8, -1, 1),
+        TopK(25, 5),
     )
     return Program(1, item, (const,), ops)
 

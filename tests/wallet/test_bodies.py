@@ -31,6 +31,9 @@ def test_bodies() -> None:
     assert bodies.register_model(TINY, "m", A, B, "MIT", [(C, 5000)]) == RegisterModel(
         "m", A, B, "MIT", (RoyaltyShare(C, 5000),)
     )
+    assert bodies.register_model(TINY, "m", A, B, card="{}", previous=C) == RegisterModel(
+        "m", A, B, "", (), "{}", C
+    )
     assert bodies.submit_job(A, B, 0, 9) == SubmitJob(A, B, INSTANT_MODE, 0, 9)
     assert bodies.cancel_job(A) == CancelJob(A)
     assert bodies.claim_job(A) == ClaimJob(A)
@@ -55,6 +58,8 @@ MISTAKES: list[tuple[str, Callable[[], object]]] = [
     ("a blob root is 32", lambda: bodies.register_model(TINY, "m", b"", B)),
     ("a blob root is 32", lambda: bodies.register_model(TINY, "m", A, B + b"x")),
     ("licence", lambda: bodies.register_model(TINY, "m", A, B, "x" * 16_385)),
+    ("a card is at most", lambda: bodies.register_model(TINY, "m", A, B, card="x" * 16_385)),
+    ("a model id is 32", lambda: bodies.register_model(TINY, "m", A, B, previous=b"")),
     ("at most 32 contributors", lambda: bodies.register_model(TINY, "m", A, B, "", [(C, 1)] * 33)),
     ("at least one basis", lambda: bodies.register_model(TINY, "m", A, B, "", [(C, 0)])),
     ("an address is", lambda: bodies.register_model(TINY, "m", A, B, "", [(b"", 1)])),

@@ -26,7 +26,9 @@ from pouw.wallet.session import Pace, Session, TransactionDropped
 if TYPE_CHECKING:
     from .conftest import FakeNode
 
-OFFER = ModelOffer("digits", b"program", b"w" * 100_000, "MIT", [(b"a" * 32, 500)])
+OFFER = ModelOffer(
+    "digits", b"program", b"w" * 100_000, "MIT", [(b"a" * 32, 500)], '{"a":1}', b"p" * 32
+)
 Steps = list[tuple[str, int, int]]
 
 
@@ -47,6 +49,8 @@ def test_register(node: FakeNode, session: Session, steps: Steps) -> None:
         blob_root(OFFER.weights),
         "MIT",
         (RoyaltyShare(b"a" * 32, 500),),
+        '{"a":1}',
+        b"p" * 32,
     )
     assert node.included[model.hex()] == node.height
     assert steps == [
