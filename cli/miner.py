@@ -1,11 +1,10 @@
 """`pouw-miner`: `run`, the default, mines for a node; `bench` measures this machine."""
 
-import json
 import logging
 import os
-import platform
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -16,18 +15,20 @@ import structlog
 from .._version import __version__
 from ..core.errors import UserError
 from ..core.keys import format_address, parse_address
-from ..miner.bench import SHAPES, measure
 from ..miner.config import MinerConfig
-from ..miner.devices import open_device, use_one_thread
+from ..miner.devices import Device, use_one_thread
 from ..miner.node_link import TokenSource, no_token
-from ..miner.rate import format_rate, parse_rate
+from ..miner.rate import parse_rate
+from ..miner.selection import choose_devices
 from ..miner.service import Miner
 from ..node.config import default_data
 from ..node.logs import configure_logs
 from ..node.token import TOKEN_FILE
 from ..wallet import keystore
+from .bench import bench
 from .common import is_local
 from .main import run as run_command
+from .minershow import Show, device_option, is_watched, parse_endpoint
 from .purse import first_line, read_password
 
 _DEFAULT_COMMAND: Final = "run"
@@ -50,7 +51,12 @@ def cli() -> None:
 
 
 @cli.command(
-    epilog="Example: pouw-miner --node http://127.0.0.1:9341 --wallet miner.json --payout tpouw1…"
+    epilog="""\b
+Examples:
+  pouw-miner --node http://127.0.0.1:9341 --wallet miner.json --payout tpouw1…
+  pouw-miner --node http://127.0.0.1:9341 --wallet miner.json --idle-rate 5G --no-jobs
+  pouw-miner --node http://127.0.0.1:9341 --wallet miner.json --metrics 127.0.0.1:9464
+"""
 )
 @click.option("--node", required=True, metavar="URL", help="The node's JSON-RPC address.")
 @click.option(
@@ -61,8 +67,9 @@ def cli() -> None:
 )
 @click.option("--password-file", type=click.Path(path_type=Path), help="File with its password.")
 @click.option("--payout", metavar="ADDRESS", help="Gets block rewards; the hot key by default.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
-@click.option("--idle-rate", metavar="MAC/s", help="Cap of idle mining, like 5M or 2G.")
+@device_option
+@click.option("--rate", metavar="MAC/s", help="Cap of all work, like 5M or 2G.")
+@click.option("--idle-rate", metavar="MAC/s", help="Cap of idle mining alone.")
 @click.option("--token", help="The node's token; it changes whenever the node starts.")
 @click.option(
     "--token-file",
@@ -73,33 +80,45 @@ def cli() -> None:
 @click.option("--state", type=click.Path(path_type=Path), help="Folder for unfinished jobs.")
 @click.option("--no-jobs", is_flag=True, help="Only mine idly.")
 @click.option("--no-idle", is_flag=True, help="Only work on jobs.")
+@click.option("--plain", is_flag=True, help="Log lines, even where a live view could be shown.")
 @click.option("--json-log", is_flag=True, help="Log one JSON object per line.")
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Serve Prometheus metrics there; a port alone means this machine only.  [default: off]",
+)
 def run(
     node: str,
     wallet: Path,
     password_file: Path | None,
     payout: str | None,
     device: str,
+    rate: str | None,
     idle_rate: str | None,
     token: str | None,
     token_file: Path | None,
     state: Path | None,
     no_jobs: bool,
     no_idle: bool,
+    plain: bool,
     json_log: bool,
+    metrics: str | None,
 ) -> None:
-    """Mine for a node until interrupted (the default command)."""
+    """Mine for a node until interrupted (the default command).
+
+    On a terminal a live view is shown, elsewhere lines of log; both on standard error.
+    """
     if json_log:
         _configure_json_logs()
     else:
         configure_logs()
     if no_jobs and no_idle:
         raise UserError("--no-jobs and --no-idle leave nothing to do: drop one of them")
-    rate = None if idle_rate is None else parse_rate(idle_rate)
+    cap = None if rate is None else parse_rate(rate)
+    idle_cap = None if idle_rate is None else parse_rate(idle_rate)
+    endpoint = None if metrics is None else parse_endpoint(metrics)
     if token is not None and token_file is not None:
         raise UserError("give either --token or --token-file")
-    opened = open_device(device)
-    use_one_thread()
     unlocked = keystore.unlock(wallet, read_password(password_file))
     params, key = unlocked.params, unlocked.key()
     own = format_address(key.address, params.address_prefix)
@@ -110,33 +129,17 @@ def run(
         key=key,
         payout=parse_address(payout or own, params.address_prefix),
         state=state or wallet.with_name(wallet.name + ".miner"),
-        idle_rate=rate,
+        rate=cap,
+        idle_rate=idle_cap,
         take_jobs=not no_jobs,
         mine_idle=not no_idle,
     )
-    _run_until_signal(Miner(config, opened))
+    miner = Miner(config, _open_devices(device))
+    live = is_watched() and not plain and not json_log
+    _run_until_signal(miner, Show(config, miner, live=live, metrics=endpoint))
 
 
-@cli.command(epilog="Example: pouw-miner bench --device cpu")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
-@click.option("--repeats", default=5, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(device: str, repeats: int, as_json: bool) -> None:
-    """Measure this machine's plain, useful and idle multiply-accumulates per second."""
-    opened = open_device(device)
-    use_one_thread()
-    rows = [measure(opened, shape, repeats) for shape in SHAPES]
-    if as_json:
-        machine = f"{platform.processor() or platform.machine()} {platform.system()}"
-        result = {"benchmark": "miner", "device": device, "machine": machine, "rows": rows}
-        click.echo(json.dumps(result))
-        return
-    click.echo(f"{'m×n×k':>18} {'plain':>14} {'useful':>14} {'idle':>14}   useful/plain")
-    for row in rows:
-        shape = f"{row['m']}×{row['n']}×{row['k']}"
-        speeds = [format_rate(row[f"{kind}_macs_per_s"]) for kind in ("plain", "useful", "idle")]
-        columns = " ".join(f"{speed:>14}" for speed in speeds)
-        click.echo(f"{shape:>18} {columns}   {row['useful_ratio']}")
+cli.add_command(bench)
 
 
 def main() -> NoReturn:
@@ -144,13 +147,24 @@ def main() -> NoReturn:
     run_command(cli, "pouw-miner")
 
 
-def _run_until_signal(miner: Miner) -> None:
+def _open_devices(request: str) -> list[Device]:
+    log = structlog.get_logger(__name__)
+    chosen = choose_devices(request, lambda why: log.info("device.refused", why=why))
+    for each in chosen:
+        log.info("device.chosen", device=each.device.name, why=each.why)
+    use_one_thread()
+    return [each.device for each in chosen]
+
+
+def _run_until_signal(miner: Miner, show: Show) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
-        miner.stop.set()
+        # In a thread: this one may be inside `stop.wait` and hold the lock that `set` asks for.
+        threading.Thread(target=miner.stop.set, name="stop").start()
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    miner.run()
+    with show.shown():
+        miner.run()
     status = 1 if miner.failed else 0
     if not miner.finished:
         # A thread inside torch cannot be interrupted, and would crash an interpreter that shuts

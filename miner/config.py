@@ -24,11 +24,14 @@ class MinerConfig:
     """Address that receives block rewards."""
     state: Path
     """Folder of the journal."""
-    device: str = "cpu"
+    rate: int | None = None
+    """Cap of all multiply-accumulates per second, of all devices together."""
     idle_rate: int | None = None
     """Cap of idle mining in multiply-accumulates per second."""
     take_jobs: bool = True
     mine_idle: bool = True
+    reopen_after: tuple[float, ...] = (2.0, 15.0, 60.0)
+    """Seconds before a lost device is opened again, each time; after the last it is given up."""
 
     @property
     def payout_text(self) -> str:

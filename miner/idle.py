@@ -18,27 +18,30 @@ from .rate import SpeedGauge, TokenBucket
 from .solution import Solutions, Work
 from .templates import Template
 
-DEPTH: Final = 1024
-"""k: deep enough that drawing noise and tickets costs little beside multiplying."""
 BATCH_SECONDS: Final = 0.075
 """What a batch should take: short against any block, long against the calls around it."""
 BLOCK_PART: Final = 4
 """A batch is at most this part of a block's expected work: winners beyond the first are wasted."""
 
-_MAX_SIDE_TILES: Final = 128
+_DEPTHS: Final = ((1 << 40, 4096), (1 << 18, 1024))
+"""k by the least budget for it. Deeper products draw less noise and fewer tickets for the same
+chance to win; only a GPU's batch is large enough to be deeper than 1024."""
 _SHALLOW: Final = 256
+_MAX_DOWN: Final = 1 << 16
+"""Tiles of m that protocol §2 allows."""
 _NONCE_BITS: Final = 64
 
 
-def idle_shape(budget: int) -> Shape:
-    """Return a nearly square shape of at most `budget` MACs, the smallest one if none is.
+def idle_shape(budget: int, columns: int) -> Shape:
+    """Return a shape of at most `budget` MACs, the smallest one if none is, n at most `columns`.
 
-    n is a power of two, so that B's noise is kept while m follows the measured speed.
+    It is nearly square until n is at its limit. n is a power of two, so that B's noise is kept
+    while m follows the measured speed.
     """
-    k = DEPTH if budget >= TILE_AREA * DEPTH else _SHALLOW
+    k = next((depth for least, depth in _DEPTHS if budget >= least), _SHALLOW)
     tiles = max(1, budget // (TILE_AREA * k))
-    across = min(_MAX_SIDE_TILES, 1 << (isqrt(tiles).bit_length() - 1))
-    down = min(_MAX_SIDE_TILES, tiles // across)
+    across = min(columns // TILE, 1 << (isqrt(tiles).bit_length() - 1))
+    down = min(_MAX_DOWN, tiles // across)
     return Shape(TILE * down, TILE * across, k)
 
 
@@ -46,26 +49,25 @@ class IdleMiner:
     """Draws tickets from noise alone, at no more than a given rate."""
 
     def __init__(
-        self, device: Device, solutions: Solutions, meter: Meter, rate: int | None
+        self, device: Device, solutions: Solutions, meter: Meter, cap: TokenBucket | None
     ) -> None:
-        """Mine on `device`; `rate` caps multiply-accumulates per second."""
+        """Mine on `device`, counted by its `meter`; `cap` holds the MACs that may be spent."""
         self._device = device
         self._solutions = solutions
         self._meter = meter
-        self._rate = rate
-        self._bucket = None if rate is None else TokenBucket(rate)
-        self._gauge = SpeedGauge()
+        self._cap = cap
+        self.gauge = SpeedGauge()
         # Random, so that several miners with one key and one template do not repeat each other.
         self._nonce = secrets.randbits(_NONCE_BITS)
         self._noised: tuple[Hash, int, int, NoisedB] | None = None
 
     def delay(self) -> float:
         """Return the seconds to wait before the next batch."""
-        return 0.0 if self._bucket is None else self._bucket.delay()
+        return 0.0 if self._cap is None else self._cap.delay()
 
     def mine(self, template: Template) -> None:
         """Mine one batch and submit its winner, if there is one."""
-        shape = idle_shape(self._budget(template.difficulty))
+        shape = idle_shape(self._budget(template.difficulty), self._device.idle_columns)
         tag = Tag(nonce=u64(self._nonce))
         self._nonce = (self._nonce + 1) % (1 << _NONCE_BITS)
         started = time.perf_counter()
@@ -73,17 +75,22 @@ class IdleMiner:
         miner = noised.start(shape.m, ZERO_OPERAND_ROOT, tag, template.difficulty)
         mined = miner.mine_rows(None, 0, shape.m)
         macs = mined.tiles * TILE_AREA * shape.k
-        self._gauge.record(macs, time.perf_counter() - started)
-        self._meter.add(idle=macs)
-        if self._bucket is not None:
-            self._bucket.spend(macs)
+        self.gauge.record(macs, time.perf_counter() - started)
+        self._meter.add(idle=macs, tickets=mined.tiles)
+        if self._cap is not None:
+            self._cap.spend(macs)
         for winner in mined.winners[:1]:
             tile = (winner.tile_row, winner.tile_col)
-            self._solutions.submit(template, Work(shape, tag, None, None), tile, winner.lanes)
+            work = Work(shape, tag, None, None)
+            self._solutions.submit(template, work, tile, winner.lanes, self._meter)
+
+    def forget(self) -> None:
+        """Let go of what the device held, since it started afresh."""
+        self._noised = None
 
     def _budget(self, difficulty: int) -> int:
-        budget = min(int(self._gauge.speed * BATCH_SECONDS), difficulty // BLOCK_PART)
-        return budget if self._rate is None else min(budget, int(self._rate * BATCH_SECONDS))
+        budget = min(int(self.gauge.speed * BATCH_SECONDS), difficulty // BLOCK_PART)
+        return budget if self._cap is None else min(budget, int(self._cap.rate * BATCH_SECONDS))
 
     def _noise(self, sigma: Hash, shape: Shape) -> NoisedB:
         held = self._noised

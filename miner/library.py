@@ -1,5 +1,6 @@
 """Models and inputs, fetched from the node by root and checked before they are used."""
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
@@ -55,10 +56,11 @@ class LoadedModel:
 
 
 class Library:
-    """The last few models of a node."""
+    """The last few models of a node. Safe to share between threads."""
 
     def __init__(self, client: RpcClient) -> None:
         self._client = client
+        self._lock = threading.Lock()
         self._models: OrderedDict[Hash, LoadedModel] = OrderedDict()
 
     def model(self, model: Hash) -> LoadedModel:
@@ -66,13 +68,14 @@ class Library:
 
         Raises UserError when it cannot be fetched, RuleViolation when it is not a valid one.
         """
-        loaded = self._models.get(model)
-        if loaded is None:
-            loaded = self._models[model] = self._load(model)
-        self._models.move_to_end(model)
-        while len(self._models) > MODELS_KEPT:
-            self._models.popitem(last=False)
-        return loaded
+        with self._lock:  # while a model is loaded, too: nobody needs it twice
+            loaded = self._models.get(model)
+            if loaded is None:
+                loaded = self._models[model] = self._load(model)
+            self._models.move_to_end(model)
+            while len(self._models) > MODELS_KEPT:
+                self._models.popitem(last=False)
+            return loaded
 
     def input(self, root: Hash) -> bytes:
         """Return an input blob. Raises UserError when it cannot be fetched."""

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from ..consensus.jobs.claims import DECISION_BLOCKS
+from ..consensus.prices import claim_bond
 from ..core.hashing import HASH_BYTES, Hash
 from ..core.units import format_amount
 from ..wallet import bodies
@@ -39,18 +40,24 @@ class Step(Enum):
 
 
 class JobLife:
-    """A job that was claimed by this miner."""
+    """A job that was claimed by this miner.
 
-    def __init__(self, desk: Desk, entry: Entry, claim: Sent | None) -> None:
+    `step` is called by one thread, which also keeps the journal clear of what has ended.
+    """
+
+    def __init__(
+        self, desk: Desk, entry: Entry, claim: Sent | None, offer: JobOffer | None = None
+    ) -> None:
         """Go on with a journalled job; `claim` is its claim where this process sent it."""
         self._desk = desk
         self._entry = entry
         self._claim = None if claim is None else Dispatch(desk, claim)
-        self._patience = EXPIRY_BLOCKS
+        self._unseen = claim is not None
+        self._give_up_at: int | None = None
         self._commit = Dispatch(desk)
         self._settle = Dispatch(desk)
         self._posting: Posting | None = None
-        self.offer: JobOffer | None = None
+        self.offer: JobOffer | None = offer
         """The job as of the last step."""
 
     @property
@@ -63,6 +70,18 @@ class JobLife:
         """Whether there is a result."""
         return bool(self._entry.output)
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates still to be executed."""
+        return 0 if self.offer is None or self.executed else self.offer.macs
+
+    @property
+    def unseen_bond(self) -> int:
+        """Base units that the claim will stake once it is in a block; 0 afterwards."""
+        if self.offer is None or not self._unseen:
+            return 0
+        return claim_bond(self._desk.params, self.offer.bounty, self.offer.openings)
+
     def step(self, tip: int) -> Step:
         """Do what the job's status asks for; `tip` is the height of the newest block.
 
@@ -73,6 +92,7 @@ class JobLife:
             return self._end(Step.LOST, "the chain does not know it any more")
         if offer.openings != self._entry.openings:
             return self._end(Step.FAILED, "the claim has run out or the result was refused")
+        self._unseen = self._unseen and offer.status == "submitted"
         ours = offer.worker == self._desk.worker
         match offer.status:
             case "submitted":
@@ -94,22 +114,22 @@ class JobLife:
         self._desk.journal.save(self._entry)
 
     def abandon(self, why: str) -> None:
-        """Give the job up, whatever its status."""
+        """Tell that the job is given up, whatever its status."""
         self._end(Step.FAILED, why)
 
     def _await_assignment(self, tip: int) -> Step:
         if self._claim is None:  # sent by an earlier process
-            self._patience -= 1
-            return (
-                Step.WAIT
-                if self._patience > 0
-                else self._end(Step.LOST, "the claim never came through")
-            )
+            if self._give_up_at is None:
+                self._give_up_at = tip + EXPIRY_BLOCKS
+            if tip < self._give_up_at:
+                return Step.WAIT
+            return self._end(Step.LOST, "the claim never came through")
         height = self._claim.included_at()
         if height is None:
             if self._claim.started:
                 return Step.WAIT
             return self._end(Step.LOST, "the claim was dropped before it was in a block")
+        self._unseen = False
         if tip >= height + DECISION_BLOCKS:
             return self._end(Step.LOST, "the claim was not assigned")
         return Step.WAIT
@@ -136,14 +156,12 @@ class JobLife:
     def _settled(self, offer: JobOffer) -> Step:
         model = bytes.fromhex(offer.model)
         earned = offer.bounty - self._desk.library.royalties(model, offer.bounty)
-        self._desk.journal.remove(self.job)
         self._desk.meter.add(jobs=1, earned=earned)
         pay = f"{format_amount(earned)} POUW"
         _log.info("job.settled", job=self.job.hex(), macs=offer.macs, earned=pay)
         return Step.DONE
 
     def _end(self, step: Step, why: str) -> Step:
-        self._desk.journal.remove(self.job)
         _log.warning(f"job.{step.value}", job=self.job.hex(), why=why)
         return step
 

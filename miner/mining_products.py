@@ -12,14 +12,18 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..consensus.freivalds import is_posted
 from ..consensus.ticket import Operand, Shape, Tag
 from ..consensus.ticket.constants import TILE
 from ..core.hashing import Hash
+from ..genesis import Params
+from ..vm.multiplier import matmul_each
 from ..vm.operands import crop_result, is_mineable, pad_operand
 from ..vm.products import Product
 from .devices import Device, RowMiner
 from .idle import BLOCK_PART
 from .meter import Meter
+from .noised import NoisedOperands
 from .rate import SpeedGauge
 from .solution import Solutions, Work
 from .templates import Template
@@ -36,29 +40,35 @@ May raise to end the execution."""
 class MiningProducts:
     """The ProductHandler of one job: exact products, mined where that pays.
 
-    Products at least `posted_min_k` deep are kept in `posted`, by index, as the settlement wants
-    them: int32 little-endian, row-major.
+    Products that a settlement posts are kept in `posted`, by index, as it wants them: int32
+    little-endian, row-major.
     """
 
     def __init__(
         self,
         device: Device,
+        noised: NoisedOperands,
         solutions: Solutions,
         meter: Meter,
         gauge: SpeedGauge,
         job: Hash,
         weights: dict[int, Operand],
-        posted_min_k: int,
+        params: Params,
         checkpoint: Checkpoint,
     ) -> None:
-        """`weights` remembers committed right operands by product index, for the next job."""
+        """Multiply on `device`, which `meter` and `gauge` belong to.
+
+        `weights` remembers committed right operands by product index, `noised` what became of them
+        under the newest header: both for the next job.
+        """
         self._device = device
+        self._noised = noised
         self._solutions = solutions
         self._meter = meter
         self._gauge = gauge
         self._job = job
         self._weights = weights
-        self._posted_min_k = posted_min_k
+        self._params = params
         self._checkpoint = checkpoint
         self.posted: dict[int, bytes] = {}
 
@@ -72,8 +82,15 @@ class MiningProducts:
             self._checkpoint()
             result = self._device.multiplier.matmul(a, b_t)
             self._meter.add(useful=product.macs)
-        if product.k >= self._posted_min_k:
+        if is_posted(product, self._params):
             self.posted[product.index] = result.astype("<i4", copy=False).tobytes()
+        return result
+
+    def batch(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
+        """Multiply many small matrices plainly, see `ProductHandler.batch`."""
+        self._checkpoint()
+        result = matmul_each(self._device.multiplier, a, b_t)
+        self._meter.add(useful=result.size * a.shape[-1])
         return result
 
     def _mine(
@@ -86,7 +103,7 @@ class MiningProducts:
         (m, k), n = left.values.shape, len(right.values)
         work = Work(Shape(m, n, k), Tag(job_id=self._job, op=product.index), left, right)
         result = np.empty((m, n), np.int32)
-        passes = _Passes(self._device, work)
+        passes = _Passes(self._noised, work, right)
         row = 0
         while row < m:
             template = self._checkpoint()
@@ -107,10 +124,11 @@ class MiningProducts:
         started = time.perf_counter()
         mined = passes.under(template).mine_rows(rows, first, first + len(rows))
         shape = passes.work.shape
+        self._meter.add(tickets=mined.tiles)
         self._gauge.record(len(rows) * shape.n * shape.k, time.perf_counter() - started)
         for winner in mined.winners[:1]:
             tile = (winner.tile_row, winner.tile_col)
-            self._solutions.submit(template, passes.work, tile, winner.lanes)
+            self._solutions.submit(template, passes.work, tile, winner.lanes, self._meter)
         if mined.product is None:
             raise ValueError("a product of given operands was not returned")
         return mined.product
@@ -125,8 +143,9 @@ class MiningProducts:
 class _Passes:
     """The pass over one product under the template at hand; B is noised once for each."""
 
-    def __init__(self, device: Device, work: Work) -> None:
-        self._device = device
+    def __init__(self, noised: NoisedOperands, work: Work, right: Operand) -> None:
+        self._noised = noised
+        self._right = right
         self.work = work
         self._sigma: Hash | None = None
         self._miner: RowMiner | None = None
@@ -134,8 +153,8 @@ class _Passes:
     def under(self, template: Template) -> RowMiner:
         """Return the pass under this template's header."""
         if self._miner is None or self._sigma != template.sigma:
-            shape, (root_a, _) = self.work.shape, self.work.roots
-            noised = self._device.noise_b(template.sigma, self.work.b, shape.n, shape.k)
-            self._miner = noised.start(shape.m, root_a, self.work.tag, template.difficulty)
+            root_a, _ = self.work.roots
+            b = self._noised.under(template.sigma, self._right)
+            self._miner = b.start(self.work.shape.m, root_a, self.work.tag, template.difficulty)
             self._sigma = template.sigma
         return self._miner

@@ -1,11 +1,11 @@
-"""Which job to take: the best paid per multiply-accumulate that can be delivered in time."""
+"""Which jobs to take: those that pay best for this hardware's time, and can be delivered."""
 
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import Annotated, Final, Literal
 
 import msgspec
 
+from ..consensus.freivalds import is_posted
 from ..consensus.jobs.claims import claim_overhead
 from ..core.codec import U32, U63
 from ..core.hashing import Hash
@@ -15,9 +15,10 @@ from ..vm.products import Product
 from ..vm.tensor import output_bytes
 from ..wallet.answers import HexHash
 from .library import LoadedModel
+from .pace import Fleet
 
 SAFETY: Final = 2
-"""A job is taken only if this multiple of its expected time fits the window."""
+"""A job is taken only if this multiple of its expected time, waiting included, fits the window."""
 DELIVERY_KIB: Final = 8
 """KiB of claim, commitment and a small settlement, at the fee this wallet pays."""
 _INT32_BYTES: Final = 4
@@ -34,10 +35,15 @@ class JobOffer(msgspec.Struct, frozen=True):
     input: HexHash
     bounty: U63
     macs: U63
+    check_macs: U63
+    check_bytes: U63
+    """What its settlement takes of a block's budget."""
     deadline: U63
     openings: U32
     window: U63
     """Blocks of a claim, besides those for the blocks that the job's products mine."""
+    claimed: U63
+    """Height of the last claim, 0 before the first."""
     worker: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     """Address of the claimant."""
     window_end: U63 | None = None
@@ -48,33 +54,32 @@ class JobOffer(msgspec.Struct, frozen=True):
         """The job's id."""
         return bytes.fromhex(self.id)
 
-    @property
-    def pay(self) -> Fraction:
-        """Base units per multiply-accumulate."""
-        return Fraction(self.bounty, max(1, self.macs))
 
+def best_first(offers: Iterable[JobOffer], params: Params, fleet: Fleet) -> list[JobOffer]:
+    """Return jobs that may be claimed, those first that pay best for a second of these devices."""
 
-def best_first(offers: Iterable[JobOffer]) -> list[JobOffer]:
-    """Return jobs that may be claimed, the best paid per MAC first."""
+    def pay(offer: JobOffer) -> float:
+        return (offer.bounty - _delivery_fees(params)) / fleet.share(offer.macs)
+
     open_offers = [offer for offer in offers if offer.status == "submitted"]
-    return sorted(open_offers, key=lambda offer: (-offer.pay, offer.deadline, offer.id))
+    return sorted(open_offers, key=lambda offer: (-pay(offer), offer.deadline, offer.id))
 
 
-def why_not(
-    offer: JobOffer, params: Params, height: int, difficulty: int, speed: float
-) -> str | None:
-    """Return why a job is not worth a claim at `height`: its pay, or the time it leaves.
-
-    `speed` is in multiply-accumulates per second.
-    """
-    if offer.bounty < DELIVERY_KIB * params.min_fee_per_kib:
+def why_not(offer: JobOffer, params: Params, height: int, difficulty: int) -> str | None:
+    """Return why nobody should claim a job at `height`: its pay, or the time it leaves."""
+    if offer.bounty < _delivery_fees(params):
         return "it pays less than delivering it costs"
-    window = offer.window + 2 * -(-offer.macs // difficulty)
-    if height + claim_overhead(params) + window >= offer.deadline:
+    if height + claim_overhead(params) + _window(offer, difficulty) >= offer.deadline:
         return "its deadline is too near"
-    if SAFETY * offer.macs > speed * window * params.target_spacing:
-        return "it is too large for this machine's speed"
     return None
+
+
+def in_time(
+    offer: JobOffer, params: Params, difficulty: int, fleet: Fleet, ahead: float = 0.0
+) -> bool:
+    """Tell whether a job fits its window when it waits for `ahead` seconds of other work."""
+    needed = SAFETY * (ahead + fleet.slowest(offer.macs))
+    return needed <= _window(offer, difficulty) * params.target_spacing
 
 
 def why_undeliverable(model: LoadedModel, items: int, params: Params) -> str | None:
@@ -94,4 +99,13 @@ def why_undeliverable(model: LoadedModel, items: int, params: Params) -> str | N
 
 def posted(model: LoadedModel, items: int, params: Params) -> list[Product]:
     """Return the products whose result a settlement posts, in product order."""
-    return [p for p in model.checked.products(items) if p.k >= params.posted_product_min_k]
+    return [p for p in model.checked.products(items) if is_posted(p, params)]
+
+
+def _delivery_fees(params: Params) -> int:
+    return DELIVERY_KIB * params.min_fee_per_kib
+
+
+def _window(offer: JobOffer, difficulty: int) -> int:
+    """Return the blocks a claimant would have; see `consensus.jobs.claims.window_blocks`."""
+    return offer.window + 2 * -(-offer.macs // difficulty)

@@ -1,6 +1,7 @@
 """How fast to work: a cap on idle mining, and the measured speed that batches are sized by."""
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +13,7 @@ MAX_RATE: Final = 10**18
 _UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _RATE: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?([kMGT]?)")
 _BURST_SECONDS: Final = 0.25
+_FIRST_SPEED: Final = 1e9
 _MEMORY: Final = 0.75
 """Weight of the past in the measured speed."""
 
@@ -43,45 +45,52 @@ class TokenBucket:
     """Caps the long-run average of something spent in lumps.
 
     A lump may be spent whenever the level is not negative, however large it is; the debt is then
-    waited for. Idle times save up at most a quarter of a second.
+    waited for. Idle times save up at most a quarter of a second. Safe to share between threads.
     """
 
     def __init__(self, rate: int, now: Callable[[], float] = time.monotonic) -> None:
         """Allow `rate` units per second, measured by the clock `now` (seconds)."""
-        self._rate = rate
+        self.rate: Final = rate
         self._now = now
+        self._lock = threading.Lock()
         self._level = 0.0
         self._at = now()
 
     def delay(self) -> float:
         """Return the seconds until the next lump may be spent; 0 when it may be now."""
-        self._refill()
-        return max(0.0, -self._level / self._rate)
+        with self._lock:
+            self._refill()
+            return max(0.0, -self._level / self.rate)
 
     def spend(self, amount: int) -> None:
         """Take a lump."""
-        self._refill()
-        self._level -= amount
+        with self._lock:
+            self._refill()
+            self._level -= amount
 
     def _refill(self) -> None:
         now = self._now()
-        earned = (now - self._at) * self._rate
-        self._level = min(self._level + earned, _BURST_SECONDS * self._rate)
+        earned = (now - self._at) * self.rate
+        self._level = min(self._level + earned, _BURST_SECONDS * self.rate)
         self._at = now
 
 
 class SpeedGauge:
     """A running estimate of multiply-accumulates per second of busy time."""
 
-    def __init__(self, initial: float = 10.0**9) -> None:
-        self._speed = initial
+    def __init__(self, like: "SpeedGauge | None" = None) -> None:
+        """Assume the speed of `like`, or that of an old core, until something was measured."""
+        self._like = like
+        self._measured: float | None = None
 
     @property
     def speed(self) -> float:
         """Multiply-accumulates per second."""
-        return self._speed
+        if self._measured is not None:
+            return self._measured
+        return _FIRST_SPEED if self._like is None else self._like.speed
 
     def record(self, macs: int, seconds: float) -> None:
         """Take one measured stretch of work into account."""
         if seconds > 0:
-            self._speed = _MEMORY * self._speed + (1 - _MEMORY) * macs / seconds
+            self._measured = _MEMORY * self.speed + (1 - _MEMORY) * macs / seconds

@@ -1,5 +1,6 @@
 """From a winning tile to a block: head, opening, seal, submission."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,10 +67,14 @@ class _Block:
     template: Template
     tag: Tag
     request: dict[str, str]
+    meter: Meter
 
 
 class Solutions:
-    """Submits winners: one per parent, since only one block can follow it."""
+    """Submits winners: one per parent, since only one block can follow it.
+
+    Safe to share between threads.
+    """
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class Solutions:
         self._templates = templates
         self._meter = meter
         self._now = now
+        self._sending = threading.Lock()
         self._solved: Hash = ZERO_HASH
         self._early: _Block | None = None
         self._refusals = 0
@@ -101,11 +107,18 @@ class Solutions:
             return False
         return parent != self._solved and self._now() >= self._quiet_until
 
-    def submit(self, template: Template, work: Work, tile: tuple[int, int], lanes: bytes) -> None:
+    def submit(
+        self,
+        template: Template,
+        work: Work,
+        tile: tuple[int, int],
+        lanes: bytes,
+        meter: Meter | None = None,
+    ) -> None:
         """Make a block of a winning tile (row, column) and its transcript; hand it to the node.
 
         Afterwards the newest template is at hand. A refusal is logged, and so is a node that is
-        away: the work of the product is not lost by either.
+        away: the work of the product is not lost by either. `meter` is that of the device.
         """
         if not self.wanted(template):
             return
@@ -116,31 +129,53 @@ class Solutions:
             "opening": encode(make_opening(work.a, work.b, tile)).hex(),
             "signature": seal(self._key, template.header, head).signature.hex(),
         }
-        self._send(_Block(template, work.tag, request))
+        block = _Block(template, work.tag, request, meter or self._meter)
+        with self._sending:
+            if not self.wanted(template):  # another device was faster
+                return
+            answered = self._send(block)
+        if answered:
+            self._follow(template)
 
     def retry(self) -> None:
         """Send a block again that came too early for the node's clock, once it is time."""
         block, latest = self._early, self._templates.latest
         if block is None or self._now() < self._quiet_until:
             return
-        if latest is not None and latest.header.parent != block.template.header.parent:
-            self._early = None  # another block was faster
-            return
-        self._send(block)
+        if not self._sending.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            if self._early is not block:
+                return
+            if latest is not None and latest.header.parent != block.template.header.parent:
+                self._early = None  # another block was faster
+                return
+            answered = self._send(block)
+        finally:
+            self._sending.release()
+        if answered:
+            self._follow(block.template)
 
-    def _send(self, block: _Block) -> None:
+    def _send(self, block: _Block) -> bool:
+        """Return whether the node said anything about the block."""
         try:
             answer = ask(self._link, _Answer, "submitsolution", **block.request)
         except RpcError as refusal:
             self._refused(block, refusal)
+        except NodeAway:
+            return False
         except UserError as error:
-            if not isinstance(error, NodeAway):
-                _log.warning("block.unsubmitted", why=str(error))
-            return
+            _log.warning("block.unsubmitted", why=str(error))
+            self._be_quiet()
+            return False
         else:
             self._taken(block, answer)
+        return True
+
+    def _follow(self, template: Template) -> None:
+        """Wait until the newest template is at hand."""
         self._refresh_quietly()
-        parent = block.template.header.parent
+        parent = template.header.parent
         if parent == self._solved:
             self._templates.wait_beyond(parent, SETTLE_SECONDS)
 
@@ -154,6 +189,9 @@ class Solutions:
             return
         _log.warning("block.refused", height=height, why=refusal.message)
         self._early = None
+        self._be_quiet()
+
+    def _be_quiet(self) -> None:
         self._quiet_until = self._now() + min(QUIET_LIMIT, QUIET_FIRST * 2**self._refusals)
         self._refusals = min(self._refusals + 1, 16)
 
@@ -166,7 +204,7 @@ class Solutions:
         if not answer.active:
             _log.info("block.stale", **fields)
             return
-        self._meter.add(blocks=1, job_blocks=int(tag.job_id != NO_JOB))
+        block.meter.add(blocks=1, job_blocks=int(tag.job_id != NO_JOB))
         _log.info("block.found", **fields)
 
     def _refresh_quietly(self) -> None:

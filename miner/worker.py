@@ -1,192 +1,226 @@
-"""The mining thread: tends the jobs at every new block, executes them, mines idly in between."""
+"""The thread of one device: executes ready jobs, mines idly while there is none.
+
+A device that fails gives its job back to the others, and is opened again after a pause.
+"""
 
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
+from ..consensus.jobs.claims import DECISION_BLOCKS
 from ..core.errors import RuleViolation, UserError
-from ..core.hashing import ZERO_HASH, Hash
-from .desk import Desk
-from .devices import Device
+from .coordinator import PAUSE_SECONDS, JobCoordinator
+from .devices import Device, use_one_thread
+from .guard import DeviceLost, Guarded
 from .idle import IdleMiner
-from .jobs import Jobs
 from .life import JobLife
 from .meter import Meter
 from .mining_products import MiningProducts
-from .node_link import NodeAway, NodeLink
-from .rate import SpeedGauge
+from .node_link import NodeLink
+from .noised import NoisedOperands
+from .offers import JobOffer
+from .pace import JobPace
+from .rate import SpeedGauge, TokenBucket
 from .solution import Solutions
 from .templates import Template, TemplateSource
 
 _log = structlog.get_logger(__name__)
 
-PAUSE_SECONDS: Final = 0.2
-"""Longest wait before looking at the stop signal again."""
-TEND_SECONDS: Final = 5.0
-"""Jobs are looked at this often while no block comes."""
+STEADY_SECONDS: Final = 600.0
+"""A device that worked so long has its chances anew."""
 
 
 class Stopped(Exception):
     """The miner is to end: leaves an execution between two batches."""
 
 
-class OutOfTime(Exception):
-    """The window of the job under execution is over."""
+class NotWanted(Exception):
+    """The job under execution is over, whatever its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the devices of one miner share."""
+
+    link: NodeLink
+    templates: TemplateSource
+    solutions: Solutions
+    stop: threading.Event
+    coordinator: JobCoordinator | None
+    """None where no jobs are taken."""
+    mine_idle: bool
+    idle_cap: TokenBucket | None
+    """Multiply-accumulates that all devices together may spend on idle mining."""
 
 
 class Worker:
-    """What one thread does from start to stop."""
+    """What one device does from start to stop."""
 
     def __init__(
         self,
-        link: NodeLink,
-        templates: TemplateSource,
-        solutions: Solutions,
+        site: Site,
         device: Device,
         meter: Meter,
-        idle: IdleMiner | None,
-        desk: Desk | None,
-        stop: threading.Event,
+        reopen_after: Sequence[float],
     ) -> None:
-        """Mine idly if `idle` is given, take jobs if `desk` is."""
-        self._link = link
-        self._templates = templates
-        self._solutions = solutions
-        self._device = device
+        """Use `device` alone, counted by its `meter`; `reopen_after` see MinerConfig."""
+        self._site = site
+        self._device = Guarded(device)
         self._meter = meter
-        self._idle = idle
-        self._desk = desk
-        self._jobs = None if desk is None else Jobs(desk)
-        self._stop = stop
-        self._gauge = SpeedGauge()
-        self._tended: Hash = ZERO_HASH
-        self._tend_at = 0.0
+        self._reopen_after = reopen_after
+        self._failures = 0
+        self._opened_at = time.monotonic()
+        self._idle = IdleMiner(self._device, site.solutions, meter, site.idle_cap)
+        self._gauge = SpeedGauge(like=self._idle.gauge)
+        self._pace = JobPace(self._gauge)
+        self._noised = NoisedOperands(self._device)
+        self._model: str | None = None
+        if site.coordinator is not None:
+            site.coordinator.fleet.join(self._pace)
 
-    def run(self) -> None:
-        """Work until the stop signal."""
-        if self._jobs is not None:
-            self._jobs.resume()
-        while not self._stop.is_set():
-            try:
-                self.turn()
-            except Stopped:
-                return
+    @property
+    def name(self) -> str:
+        """The device's name."""
+        return self._device.name
+
+    def run(self) -> bool:
+        """Work until the stop signal; return False if the device was lost for good before."""
+        use_one_thread()
+        try:
+            while not self._site.stop.is_set():
+                try:
+                    self.turn()
+                except Stopped:
+                    return True
+                except DeviceLost as loss:
+                    if not self._recover(loss):
+                        return self._site.stop.is_set()
+            return True
+        finally:
+            self._device.close()
 
     def turn(self) -> None:
-        """Tend the jobs if there is a new block, then mine one idle batch."""
-        template = self._templates.latest
-        if template is None or self._link.away:
-            self._stop.wait(PAUSE_SECONDS)
+        """Execute one job, or mine one idle batch. Raises Stopped or DeviceLost."""
+        site = self._site
+        template = site.templates.latest
+        if template is None or site.link.away:
+            site.stop.wait(PAUSE_SECONDS)
             return
-        self._solutions.retry()
+        site.solutions.retry()
+        if site.coordinator is not None:
+            site.coordinator.await_tended()
+            template = site.templates.latest or template
+            life = site.coordinator.jobs.next_ready(_tip(template), self._model)
+            if life is not None:
+                self._execute(site.coordinator, life)
+                return
+        self._mine_idly(template)
+
+    def _execute(self, coordinator: JobCoordinator, life: JobLife) -> None:
+        """Execute a job; unless that is a success, it is given up, or back to other devices."""
+        jobs = coordinator.jobs
         try:
-            self._tend(template)
-        except NodeAway:
-            return  # told by the link
+            self._execute_offer(coordinator, life)
+        except (NotWanted, RuleViolation) as reason:
+            jobs.give_up(life, str(reason))
         except UserError as error:
-            _log.warning("jobs.trouble", why=str(error))
-            self._put_off()
-        self._mine_idly(self._templates.latest or template)
+            _log.warning("jobs.trouble", job=life.job.hex(), why=str(error))
+            jobs.give_back(life)
+            self._site.stop.wait(PAUSE_SECONDS)
+        except DeviceLost:
+            jobs.give_back(life)
+            raise
 
-    def _tend(self, template: Template) -> None:
-        jobs, desk = self._jobs, self._desk
-        now = time.monotonic()
-        if jobs is None or desk is None:
-            return
-        if template.header.parent == self._tended and now < self._tend_at:
-            return
-        sent = desk.sent
-        jobs.tend(_tip(template))
-        if (life := jobs.ready) is not None:
-            self._execute(jobs, desk, life)
-            template = self._templates.latest or template
-            jobs.tend(_tip(template))
-        jobs.seek(_tip(template), template.difficulty, self._gauge.speed)
-        self._tended = template.header.parent
-        self._put_off()
-        if desk.sent != sent:
-            self._templates.refresh()
-
-    def _put_off(self) -> None:
-        self._tend_at = time.monotonic() + TEND_SECONDS
-
-    def _execute(self, jobs: Jobs, desk: Desk, life: JobLife) -> None:
-        offer = life.offer
+    def _execute_offer(self, coordinator: JobCoordinator, life: JobLife) -> None:
+        desk, offer = coordinator.desk, life.offer
         if offer is None:
             return
         model = desk.library.model(bytes.fromhex(offer.model))
         data = desk.library.input(bytes.fromhex(offer.input))
-        first = self._templates.refresh().header.height
+        self._model = offer.model
         products = MiningProducts(
             self._device,
-            self._solutions,
+            self._noised,
+            self._site.solutions,
             self._meter,
             self._gauge,
             life.job,
             model.operands,
-            desk.params.posted_product_min_k,
-            lambda: self._checkpoint(first, offer.window_end),
+            desk.params,
+            lambda: self._checkpoint(coordinator, life, offer),
         )
-        _log.info("job.executing", job=offer.id, macs=offer.macs)
+        _log.info("job.executing", job=offer.id, macs=offer.macs, device=self.name)
         started = time.monotonic()
-        try:
-            output = model.run(data, products)
-        except OutOfTime:
-            jobs.give_up(life, "its window is over")
-            return
-        except RuleViolation as violation:
-            jobs.give_up(life, str(violation))
-            return
+        output = model.run(data, products)
+        seconds = time.monotonic() - started
+        self._pace.record(offer.macs, seconds)
         posted = tuple(products.posted[index] for index in sorted(products.posted))
-        life.take_result(output, posted)
-        jobs.executed()
-        _log.info("job.executed", job=offer.id, seconds=round(time.monotonic() - started, 3))
+        coordinator.jobs.executed(life, output, posted)
+        _log.info("job.executed", job=offer.id, seconds=round(seconds, 3), device=self.name)
 
-    def _checkpoint(self, first: int, window_end: int | None) -> Template | None:
+    def _checkpoint(
+        self, coordinator: JobCoordinator, life: JobLife, offer: JobOffer
+    ) -> Template | None:
         """Return the template for the next rows of a job, if it can name the job.
 
-        Earlier than height `first` the job was not assigned yet. Other jobs are delivered
-        meanwhile. Raises Stopped or OutOfTime.
+        That is one whose state knows of the assignment. Raises Stopped or NotWanted.
         """
-        if self._stop.is_set():
+        site = self._site
+        if site.stop.is_set():
             raise Stopped
-        template = self._templates.latest
-        if template is None or template.header.height < first:
+        if not site.link.away:
+            site.solutions.retry()
+            coordinator.await_tended()
+        if not coordinator.jobs.holds(life):
+            raise NotWanted("it is not ours any more")
+        template = site.templates.latest
+        if template is None:
             return None
-        if window_end is not None and template.header.height >= window_end:
-            raise OutOfTime
-        if not self._link.away:
-            self._solutions.retry()
-            if template.header.parent != self._tended:
-                template = self._deliver(template)
-        return template
-
-    def _deliver(self, template: Template) -> Template:
-        jobs, desk = self._jobs, self._desk
-        if jobs is None or desk is None:
-            return template
-        sent = desk.sent
-        self._tended = template.header.parent
-        try:
-            jobs.deliver(_tip(template))
-            if desk.sent != sent:
-                return self._templates.refresh()
-        except UserError as error:
-            if not isinstance(error, NodeAway):
-                _log.warning("jobs.trouble", why=str(error))
-        return template
+        height = template.header.height
+        if offer.window_end is not None and height >= offer.window_end:
+            raise NotWanted("its window is over")
+        return template if height > offer.claimed + DECISION_BLOCKS else None
 
     def _mine_idly(self, template: Template) -> None:
-        if self._idle is None or not self._solutions.wanted(template):
-            self._templates.wait_change(template, PAUSE_SECONDS)
-            return
-        delay = self._idle.delay()
+        site = self._site
+        delay = PAUSE_SECONDS
+        if site.mine_idle and site.solutions.wanted(template):
+            delay = min(self._idle.delay(), PAUSE_SECONDS)
         if delay > 0:
-            self._templates.wait_change(template, min(delay, PAUSE_SECONDS))
+            site.templates.wait_change(template, delay)
             return
         self._idle.mine(template)
+
+    def _recover(self, loss: DeviceLost) -> bool:
+        """Open the device again, with longer and longer pauses; return whether it is back."""
+        if self._site.coordinator is not None:
+            self._site.coordinator.fleet.leave(self._pace)
+        self._noised.clear()
+        self._idle.forget()
+        if time.monotonic() - self._opened_at >= STEADY_SECONDS:
+            self._failures = 0
+        while self._failures < len(self._reopen_after):
+            pause = self._reopen_after[self._failures]
+            self._failures += 1
+            _log.error("device.lost", device=self.name, why=str(loss), again_in=f"{pause:g} s")
+            if self._site.stop.wait(pause):
+                return False
+            try:
+                self._device.reopen()
+            except DeviceLost as again:
+                loss = again
+                continue
+            self._opened_at = time.monotonic()
+            if self._site.coordinator is not None:
+                self._site.coordinator.fleet.join(self._pace)
+            _log.info("device.back", device=self.name)
+            return True
+        _log.error("device.given_up", device=self.name, why=str(loss))
+        return False
 
 
 def _tip(template: Template) -> int:

@@ -81,6 +81,11 @@ class Kit:
     def checked(self) -> CheckedProgram:
         return check_program(self.program)
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a job on `data`."""
+        return sum(product.macs for product in self.checked.products(ITEMS))
+
 
 def _halve_bits(x: int, scale: int) -> Requantise:
     return Requantise(x, scale, 21, -64, 63)
@@ -270,9 +275,12 @@ class Harbour:
             "input": job.input.hex(),
             "bounty": job.bounty,
             "macs": job.macs,
+            "check_macs": job.check_macs,
+            "check_bytes": job.check_bytes,
             "deadline": job.deadline,
             "openings": job.openings,
             "window": job.window,
+            "claimed": job.claimed,
             "window_end": job.window_end,
         }
 

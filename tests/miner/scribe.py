@@ -46,7 +46,14 @@ class Scribe(Solutions):
         super().__init__(link, WORKER, TemplateSource(link, WORKER.public, ""), Meter())
         self.won: list[tuple[Template, Work]] = []
 
-    def submit(self, template: Template, work: Work, tile: tuple[int, int], lanes: bytes) -> None:
+    def submit(
+        self,
+        template: Template,
+        work: Work,
+        tile: tuple[int, int],
+        lanes: bytes,
+        meter: Meter | None = None,
+    ) -> None:
         head = make_head(work.shape, work.tag, work.roots, tile, lanes)
         check_head(template.sigma, head, template.difficulty)
         check_opening(template.sigma, head, make_opening(work.a, work.b, tile))
@@ -67,8 +74,22 @@ class Watched:
         return self.device.name
 
     @property
+    def description(self) -> str:
+        return self.device.description
+
+    @property
+    def idle_columns(self) -> int:
+        return self.device.idle_columns
+
+    @property
     def multiplier(self) -> Multiplier:
         return self
+
+    def reopen(self) -> None:
+        self.device.reopen()
+
+    def close(self) -> None:
+        self.device.close()
 
     def matmul(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
         self.plain_rows += len(a)

@@ -3,24 +3,32 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pouw.consensus.ticket.constants import MIN_DEPTH, RANK, TILE
-from pouw.miner.devices import Device
-from pouw.miner.idle import IdleMiner, idle_shape
+from pouw.consensus.ticket.constants import MAX_DEPTH, MAX_ROWS, MIN_DEPTH, RANK, TILE
+from pouw.miner.devices import GPU_IDLE_COLUMNS, Device
+from pouw.miner.idle import BATCH_SECONDS, IdleMiner, idle_shape
 from pouw.miner.meter import Meter
+from pouw.miner.rate import TokenBucket
 from pouw.tests.miner.scribe import ALWAYS, NEVER, Scribe, Watched, template
 
 SMALLEST = TILE * TILE * MIN_DEPTH
 
 
-@given(st.integers(0, 10**13))
-def test_shapes_lie_on_the_grid_and_within_the_budget(budget: int) -> None:
-    shape = idle_shape(budget)
+@given(st.integers(0, 10**16), st.sampled_from([16, 2048, 16384]))
+def test_shapes_lie_on_the_grid_and_within_the_budget(budget: int, columns: int) -> None:
+    shape = idle_shape(budget, columns)
     assert shape.m % TILE == shape.n % TILE == shape.k % RANK == 0
-    assert shape.m <= 2048
-    assert shape.n <= 2048
+    assert shape.m <= MAX_ROWS
+    assert shape.n <= columns
+    assert shape.k <= MAX_DEPTH
     macs = shape.m * shape.n * shape.k
     assert SMALLEST <= macs <= max(budget, SMALLEST)
-    assert macs * 4 > min(budget, 2048 * 2048 * 1024), "and use most of it"
+    assert macs * 4 > min(budget, MAX_ROWS * shape.n * shape.k), "and use most of it"
+
+
+def test_a_batch_of_a_fast_gpu_takes_as_long_as_one_of_a_slow_cpu() -> None:
+    budget = int(BATCH_SECONDS * 10**15)
+    shape = idle_shape(budget, GPU_IDLE_COLUMNS)
+    assert shape.m * shape.n * shape.k > 0.9 * budget
 
 
 def test_winners_are_valid_and_nonces_differ(device: Device) -> None:
@@ -33,6 +41,7 @@ def test_winners_are_valid_and_nonces_differ(device: Device) -> None:
     first = nonces[0]
     assert nonces == [(first + i) % 2**64 for i in range(6)]
     assert meter.counts.idle == 6 * SMALLEST
+    assert meter.counts.tickets == 6
     assert meter.counts.useful == 0
 
 
@@ -47,7 +56,7 @@ def test_b_is_noised_once_for_each_header(device: Device) -> None:
 @pytest.mark.parametrize("rate", [1_000_000, 50_000_000])
 def test_a_cap_bounds_the_batch_and_asks_for_patience(device: Device, rate: int) -> None:
     meter = Meter()
-    miner = IdleMiner(device, Scribe(), meter, rate)
+    miner = IdleMiner(device, Scribe(), meter, TokenBucket(rate))
     assert miner.delay() == 0
     batches = 0
     while miner.delay() == 0:

@@ -26,6 +26,7 @@ from pouw.tests.miner.harbour import (
     HarbourLink,
     Kit,
 )
+from pouw.tests.miner.interrupting import Interrupting
 from pouw.vm.executor import execute
 from pouw.vm.multiplier import ReferenceMultiplier
 from pouw.vm.products import plain_products
@@ -49,7 +50,7 @@ def config(state: Path, params: Params = PARAMS, **changes: object) -> MinerConf
 @contextmanager
 def mining(harbour: Harbour, device: Device, settings: MinerConfig) -> Generator[Miner]:
     """Run a miner in a thread; on leaving it must end by itself within two seconds."""
-    miner = Miner(settings, device, HarbourLink(harbour))
+    miner = Miner(settings, [device], HarbourLink(harbour))
     thread = threading.Thread(target=miner.run)
     thread.start()
     try:
@@ -104,16 +105,18 @@ def test_a_job_is_claimed_mined_settled_and_paid(
     harbour.check_supply()
 
 
-def test_several_jobs_are_done_one_after_the_other_best_paid_first(
-    harbour: Harbour, device: Device, kit: Kit, tmp_path: Path
+def test_several_jobs_are_claimed_together_and_all_paid(
+    harbour: Harbour, device: Device, tmp_path: Path
 ) -> None:
-    model = harbour.register(kit)
+    model = harbour.register(Kit())
     bounties = [2 * COIN, 6 * COIN, 4 * COIN]
     jobs = [harbour.submit(model, Kit(i).data, bounty) for i, bounty in enumerate(bounties)]
     with mining(harbour, device, config(tmp_path / "state")) as miner:
         wait(lambda: miner.meter.counts.jobs == 3)
-    ends = {bounty: harbour.job(job).claimed for job, bounty in zip(jobs, bounties, strict=True)}
-    assert ends[6 * COIN] < ends[4 * COIN] < ends[2 * COIN]
+    assert len({harbour.job(job).claimed for job in jobs}) == 1
+    assert miner.meter.counts.earned == 12 * COIN * 9 // 10
+    assert miner.meter.by_device["cpu"].useful == 3 * Kit().macs
+    assert miner.meter.by_device["cpu"].tickets > 0
     harbour.check_supply()
 
 
@@ -196,6 +199,29 @@ def test_survives_a_node_that_goes_away_in_the_middle(
         wait(lambda: status(harbour, job) == r.JobStatus.SETTLED)
     output = capsys.readouterr().out
     assert output.count("node.away") == output.count("node.back") == 1
+
+
+def test_a_miner_whose_only_device_is_lost_ends_and_says_so(
+    harbour: Harbour,
+    device: Device,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    harbour.submit(harbour.register(Kit()), Kit().data)
+
+    def fail() -> None:
+        raise OSError("its driver is gone")
+
+    broken = Interrupting(device, fail)
+    settings = config(tmp_path / "state", reopen_after=(0.0, 0.0))
+    miner = Miner(settings, [broken], HarbourLink(harbour))
+    miner.run()
+    assert broken.reopened == 2
+    assert miner.failed
+    assert miner.finished
+    told = capsys.readouterr().out
+    assert "miner.no_device_left" in told
+    assert "its driver is gone" in told
 
 
 def test_a_window_that_passes_is_given_up_for_good(

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pouw.consensus.ticket import Operand
+from pouw.genesis import MAINNET
 from pouw.miner.devices import Device
 from pouw.miner.meter import Meter
 from pouw.miner.mining_products import MiningProducts
+from pouw.miner.noised import NoisedOperands
 from pouw.miner.rate import SpeedGauge
 from pouw.miner.templates import Template
 from pouw.tests.miner.scribe import ALWAYS, NEVER, Scribe, Watched, template
@@ -32,12 +34,13 @@ class Bench:
         self.weights: dict[int, Operand] = {}
         self.products = MiningProducts(
             self.device,
+            NoisedOperands(self.device),
             self.scribe,
             self.meter,
             SpeedGauge(),
             JOB,
             self.weights,
-            2048,
+            MAINNET,
             lambda: next(templates),
         )
 
@@ -113,6 +116,7 @@ def test_nothing_found_leaves_the_product_exact(device: Device) -> None:
     assert np.array_equal(bench.products.product(product(300, 48, 640), a, b_t), plain(a, b_t))
     assert bench.scribe.won == []
     assert bench.meter.counts.useful == 300 * 48 * 640
+    assert bench.meter.counts.tickets == 19 * 3
 
 
 def test_the_zero_matrix_is_an_operand_like_any_other(device: Device) -> None:
@@ -134,9 +138,10 @@ def test_short_products_are_multiplied_plainly(device: Device, k: int) -> None:
 
 def test_long_products_are_kept_as_the_settlement_posts_them(device: Device) -> None:
     bench = Bench(device, repeat(template(0, ALWAYS << 40)))
-    a, b_t = operands(17, 5, 2048, 0)
-    result = bench.products.product(product(17, 5, 2048, index=2), a, b_t)
-    bench.products.product(product(17, 5, 2047, index=4), *operands(17, 5, 2047, 0))
+    a, b_t = operands(64, 96, 2048, 0)
+    result = bench.products.product(product(64, 96, 2048, index=2), a, b_t)
+    bench.products.product(product(64, 96, 2047, index=4), *operands(64, 96, 2047, 0))
+    bench.products.product(product(17, 96, 2048, index=5), *operands(17, 96, 2048, 0))
     assert bench.products.posted == {2: result.astype("<i4").tobytes()}
 
 
@@ -147,6 +152,16 @@ def test_weights_are_committed_once_for_all_jobs(device: Device) -> None:
     committed = bench.weights[3]
     bench.products.product(product(16, 16, 512), a, b_t)
     assert bench.weights[3] is committed
+
+
+def test_a_weight_is_noised_once_for_all_jobs_under_one_header(device: Device) -> None:
+    bench = Bench(device, chain(repeat(template(0), 2), repeat(template(1))))
+    a, b_t = operands(16, 16, 512, 0)
+    for _ in range(4):
+        result = bench.products.product(product(16, 16, 512), a, b_t)
+        assert np.array_equal(result, plain(a, b_t))
+    assert bench.device.noised == [template(0).sigma, template(1).sigma]
+    assert len(bench.scribe.won) == 4
 
 
 def test_what_the_checkpoint_raises_ends_the_execution(device: Device) -> None:
