@@ -6,15 +6,14 @@ the run by hand; the few hundred blocks of a usual run tell 3:1 from 1:1 beyond 
 """
 
 import os
-import re
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 from pouw.devnet.cluster import Cluster
 from pouw.devnet.process import free_port
 from pouw.genesis import SPRINT
+from pouw.tests.functional.metrics import macs_done
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -31,15 +30,6 @@ def chi_square(counts: list[int], weights: list[float]) -> float:
     total = sum(counts)
     expected = [total * weight / sum(weights) for weight in weights]
     return sum((count - mean) ** 2 / mean for count, mean in zip(counts, expected, strict=True))
-
-
-def macs_done(port: int) -> float:
-    """All multiply-accumulates that a miner has counted, from its metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    return sum(
-        float(value) for value in re.findall(r"^pouw_miner_macs_total\{.*\} (\S+)$", text, re.M)
-    )
 
 
 def test_miners_win_in_proportion_to_their_work(tmp_path: Path) -> None:
