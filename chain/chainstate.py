@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from ..consensus.body_rules import check_body
+from ..consensus.freivalds import ThinProducts
 from ..consensus.genesis_block import genesis_block
 from ..consensus.header_rules import check_header
 from ..consensus.jobs.checker import ResultChecker
@@ -65,12 +66,18 @@ class Chain:
     changes nothing for the chain or for the others; none may feed the chain from within its call.
     """
 
-    def __init__(self, store: KeyValueStore, params: Params, multiplier: Multiplier) -> None:
+    def __init__(
+        self,
+        store: KeyValueStore,
+        params: Params,
+        multiplier: Multiplier,
+        thin: ThinProducts | None = None,
+    ) -> None:
         """Open the chain, creating block 0 in an empty database. Raises StorageError."""
         self.params: Final = params
         self.state: Final = StateStore(store)
         self.blobs: Final = StoredBlobs(store, self.state)
-        self.checker: Final = ResultChecker(params, self.blobs, multiplier)
+        self.checker: Final = ResultChecker(params, self.blobs, multiplier, thin)
         self.lock: Final = threading.RLock()
         self.listeners: Final[list[Callable[[ChainChange], None]]] = []
         self._store: Final = store

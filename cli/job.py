@@ -18,6 +18,7 @@ from ..wallet.answers import HexHash, JobState, Quote, ask, ask_optional
 from ..wallet.client import RpcClient
 from .arguments import parse_id
 from .common import Target, json_option, node_options, print_fields, print_json, print_rows
+from .encoding import classes_of, input_rule, output_numbers
 from .model import find_model
 from .progress import shown_progress
 from .purse import (
@@ -30,6 +31,7 @@ from .purse import (
     yes_option,
 )
 from .tensorfile import output_array, read_input, require_result_name, write_result
+from .verify import verify
 
 _LISTED: Final = 100
 _STATUSES: Final = ("submitted", "claimed", "committed", "settled", "expired", "cancelled")
@@ -41,7 +43,8 @@ _input_option: Final = click.option(
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="Raw values, or an .npy array [items, …] of the model's element type.",
+    help="Raw values, or an .npy array [items, …]: of the model's element type, or of floats where "
+    "its card tells how they are encoded.",
 )
 
 
@@ -51,6 +54,8 @@ class JobQuote(Quote, frozen=True, kw_only=True):
     items: U63
     check_macs: U63
     check_bytes: U63
+    posted_bytes: U63
+    """Results of long products, which the worker puts on the chain."""
     earliest_deadline: U63
     """Height before which no worker could deliver."""
 
@@ -83,6 +88,9 @@ def job() -> None:
     """
 
 
+job.add_command(verify)
+
+
 @job.command(epilog="Example: pouw job quote MODEL --input images.npy")
 @click.argument("model")
 @_input_option
@@ -95,14 +103,18 @@ def quote(model: str, file: Path, target: Target, as_json: bool) -> None:
     data = _load_input(target.client(), identity, file)
     quoted = _quote(target, identity, data)
     fee = upload_fee(target.client(), target.params, data)
+    shares = _shares_of_a_block(target.params, quoted, len(data))
     if as_json:
         facts = msgspec.structs.asdict(quoted)
-        print_json({**facts, "upload_fee": fee, "input_bytes": len(data)})
+        print_json({**facts, "upload_fee": fee, "input_bytes": len(data), "of_a_block": shares})
         return
     print_fields(
         {
             "items": quoted.items,
             "multiply-accumulates": quoted.macs,
+            "to be checked": f"{quoted.check_macs} MACs, {shares['check_macs']:.2%} of a block's",
+            "touched by that": f"{quoted.check_bytes} bytes, {shares['check_bytes']:.2%}",
+            "to be stored": f"{len(data) + quoted.posted_bytes} bytes, {shares['blob_bytes']:.2%}",
             "burned": _pouw(quoted.burn),
             "for checking": _pouw(quoted.check_fee),
             "upload, about": _pouw(fee),
@@ -197,30 +209,44 @@ def status(identity: str, target: Target, as_json: bool) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the values here, to .npy or raw to .bin, instead of printing them.",
 )
+@click.option(
+    "--floats", is_flag=True, help="What the integers stand for, as the model's card tells it."
+)
 @node_options
 @json_option
-def result(identity: str, file: Path | None, target: Target, as_json: bool) -> None:
+def result(identity: str, file: Path | None, floats: bool, target: Target, as_json: bool) -> None:
     """Fetch the result of a settled JOB, which every node has checked."""
     raw = parse_id(identity, "a job")
     if file is not None:
         require_result_name(file)
-    found = jobs.read_result(target.client(), raw)
+    client = target.client()
+    found = jobs.read_result(client, raw)
     values = output_array(found.output, found.dtype, found.shape)
+    classes: list[str] = []
+    if floats:
+        used = find_model(
+            client, bytes.fromhex(ask(client, JobAnswer, "getjob", id=raw.hex()).model)
+        )
+        values = output_numbers(used, found.output)
+        classes = classes_of(used, values)
     facts: dict[str, Any] = {
         "job": raw.hex(),
         "worker": found.worker,
         "block": found.block.hex(),
         "height": found.height,
-        "dtype": found.dtype,
-        "shape": list(found.shape),
+        "dtype": str(values.dtype),
+        "shape": list(values.shape),
     }
+    if classes:
+        facts["classes"] = classes
     if file is not None:
         write_result(file, values)
         facts["file"] = str(file)
     if as_json:
         print_json(facts if file is not None else {**facts, "values": values.tolist()})
         return
-    print_fields({**facts, "shape": " × ".join(map(str, found.shape))})
+    shown = {"shape": " × ".join(map(str, values.shape)), "classes": " ".join(classes) or None}
+    print_fields({name: shown.get(name, fact) for name, fact in facts.items()})
     if file is None:
         click.echo(np.array2string(values, threshold=_SHOWN_VALUES, separator=", "))
 
@@ -271,7 +297,7 @@ def list_jobs(status: str | None, limit: int, target: Target, as_json: bool) -> 
 def _load_input(client: RpcClient, model: Hash, file: Path) -> bytes:
     """Read an input and hold it to the model. Raises UserError."""
     found = find_model(client, model)
-    data = read_input(file, found.input_rule)
+    data = read_input(file, input_rule(found))
     size = found.input_rule.items_of(len(data)) * found.output.type.bytes
     if size > MAX_OUTPUT_BYTES:
         raise UserError(
@@ -295,6 +321,15 @@ def _quote(target: Target, model: Hash, data: bytes) -> JobQuote:
                 "send fewer items"
             )
     return quoted
+
+
+def _shares_of_a_block(params: Params, quoted: JobQuote, size: int) -> dict[str, float]:
+    """Return what part a job takes of what one block may have checked and stored."""
+    return {
+        "check_macs": quoted.check_macs / params.block_check_macs,
+        "check_bytes": quoted.check_bytes / params.block_check_bytes,
+        "blob_bytes": (size + quoted.posted_bytes) / params.max_chunk_bytes,
+    }
 
 
 def _check_deadline(params: Params, blocks: int, least: int) -> None:

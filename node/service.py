@@ -26,6 +26,7 @@ from ..consensus.genesis_block import genesis_block
 from ..genesis import Params, network
 from ..p2p.service import NetworkConfig, PeerNetwork
 from .config import NodeConfig
+from .freivalds import ExactThinProducts
 from .ledger import NodeLedger
 from .multiplier import ExactMultiplier
 from .rpc.context import Context
@@ -118,7 +119,9 @@ class Node:
     async def _start(self) -> None:
         database = await asyncio.to_thread(self._open_database)
         self._stack.callback(database.close)
-        chain = await asyncio.to_thread(Chain, database, self.params, ExactMultiplier())
+        chain = await asyncio.to_thread(
+            Chain, database, self.params, ExactMultiplier(), ExactThinProducts()
+        )
         worker = Worker(self.fail)
         self._stack.callback(worker.close)
         mempool = Mempool(chain)

@@ -27,7 +27,14 @@ from ...vm.tensor import decode_input, encode_output, output_bytes
 from ...vm.weights import check_weights, load_weights
 from .. import records as r
 from ..blobs import BlobSource
-from ..freivalds import challenge_matrix, check_macs, product_is_right
+from ..freivalds import (
+    PlainThinProducts,
+    ThinProducts,
+    challenge_matrix,
+    check_macs,
+    is_posted,
+    product_is_right,
+)
 
 _INT32_BYTES: Final = 4
 _STEP_BYTES: Final = 16 * 1024
@@ -66,12 +73,20 @@ class _Refused(Exception):
 
 
 class ResultChecker:
-    """Judges models, inputs and results with the blobs and the exact multiplier it is given."""
+    """Judges models, inputs and results with the blobs and the exact products it is given."""
 
-    def __init__(self, params: Params, blobs: BlobSource, multiplier: Multiplier) -> None:
+    def __init__(
+        self,
+        params: Params,
+        blobs: BlobSource,
+        multiplier: Multiplier,
+        thin: ThinProducts | None = None,
+    ) -> None:
+        """Recompute with `multiplier`, check posted products with `thin` or plain integers."""
         self._params: Final = params
         self._blobs: Final = blobs
         self._multiplier: Final = multiplier
+        self._thin: Final = thin or PlainThinProducts()
         self._program = lru_cache(_PROGRAMS_KEPT)(self._load_program)
         self._weights = lru_cache(_WEIGHTS_KEPT)(blobs.blob)
         self._input_is_good = lru_cache(_VERDICTS_KEPT)(self._check_input)
@@ -126,11 +141,9 @@ class ResultChecker:
         self._check_settlement_size(model, items)
         checked = self.program(model)
         cost = cost_of(checked, items)
-        macs, posted = cost.macs, 0
-        for product in checked.products(items):
-            if self._is_posted(product):
-                macs += check_macs(product.m, product.n, product.k) - product.macs
-                posted += product.m * product.n * _INT32_BYTES
+        macs, posted = cost.macs, self.posted_bytes(model, items)
+        for product in self.posted_products(model, items):
+            macs += check_macs(product.m, product.n, product.k) - product.macs
         size = cost.bytes + posted + self.loading_bytes(model.program)
         params = self._params
         window = (
@@ -145,7 +158,12 @@ class ResultChecker:
     def posted_products(self, model: r.Model, items: int) -> tuple[Product, ...]:
         """Return the products whose result a settlement must post, in product order."""
         products = self.program(model).products(items)
-        return tuple(product for product in products if self._is_posted(product))
+        return tuple(product for product in products if is_posted(product, self._params))
+
+    def posted_bytes(self, model: r.Model, items: int) -> int:
+        """Return how long the results are that a settlement posts."""
+        products = self.posted_products(model, items)
+        return sum(product.m * product.n * _INT32_BYTES for product in products)
 
     def ticket_shape(self, model: r.Model, items: int, op: int) -> tuple[int, int, int]:
         """Return (m, n, k) of product `op` on the ticket's grid. Raises "head-op"."""
@@ -172,9 +190,6 @@ class ResultChecker:
                 f"an output of {size} bytes and {posted} products to post; "
                 f"a settlement holds {MAX_OUTPUT_BYTES} and {MAX_POSTED_PRODUCTS}",
             )
-
-    def _is_posted(self, product: Product) -> bool:
-        return product.k >= self._params.posted_product_min_k
 
     def _load_program(self, root: Hash) -> CheckedProgram:
         return check_program(decode_program(self._blobs.blob(root)))
@@ -224,7 +239,7 @@ class _CheckedProducts:
     def product(
         self, product: Product, a: NDArray[np.int8], b_t: NDArray[np.int8]
     ) -> NDArray[np.int32]:
-        posted = self._checker._is_posted(product)
+        posted = is_posted(product, self._checker._params)
         mined = [(root_a, root_b) for op, root_a, root_b in self._mined if op == product.index]
         if posted or mined:
             roots = operand_root(pad_operand(a)), self._weight_roots[product.index]
@@ -252,7 +267,7 @@ class _CheckedProducts:
         matrix = challenge_matrix(
             self._job, product.index, (*roots, operand_root(c)), shape, self._worker
         )
-        if not product_is_right(a, b_t, c, matrix):
+        if not product_is_right(self._checker._thin, a, b_t, c, matrix):
             raise _Refused(f"posted product {product.index} is wrong")
         return c
 

@@ -5,7 +5,7 @@
     C = A'·B' − E_L·U − V·F_Lᵀ        U = E_R·B' (128×n)        V = A·F_Rᵀ (m×128)
 
 The selections E_R and F_R have one +1 and one −1 a column, so U and V are gathered, not multiplied.
-They fit 256·high + low with int8 limbs (see `kernels.select`), so that four thin int8 products
+They fit 256·high + low with int8 limbs (see `kernels.denoise`), so that four thin int8 products
 correct the sums while they are still in registers: C is written once and A'·B' never.
 
 The matrix units only add to their sums, so L is kept negated (−31 … 32 fits), and the sums are

@@ -38,7 +38,9 @@ def quotejob(
 ) -> Answer:
     """Return what a job takes when it is submitted in the next block.
 
-    Its size is given in `items`, or as the input blob's bytes in `input_size`. `burn` and
+    Its size is given in `items`, or as the input blob's bytes in `input_size`. `check_macs` and
+    `check_bytes` come out of a block's check budget, `posted_bytes` (what the worker has to post)
+    and the input out of its room for chunks. `burn` and
     `check_fee` come on top of the bounty; `bond` is what a worker stakes on that `bounty`;
     `min_bounty` is what makes the job pay as well as mining idly, by this node's estimate. With a
     deadline of `earliest_deadline` a claim one block after the submission is just in time.
@@ -58,6 +60,7 @@ def quotejob(
         "check_macs": job.check_macs,
         "check_bytes": job.check_bytes,
         "bytes": job.check_bytes,
+        "posted_bytes": node.chain.checker.posted_bytes(record, job.items),
         "check_fee": job.check_fee,
         "burn": job.burn,
         "window": window,

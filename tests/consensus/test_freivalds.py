@@ -9,8 +9,19 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pouw.consensus.freivalds import COLUMNS, challenge_matrix, check_macs, product_is_right
+from pouw.consensus.freivalds import (
+    COLUMNS,
+    PlainThinProducts,
+    challenge_matrix,
+    check_macs,
+    is_posted,
+    product_is_right,
+)
+from pouw.genesis import MAINNET, TINY, Params
+from pouw.vm.products import Product
+from pouw.vm.types import Interval
 
+PLAIN = PlainThinProducts()
 JOB, WORKER = b"j" * 32, b"w" * 32
 ROOTS = b"a" * 32, b"b" * 32, b"c" * 32
 Case: TypeAlias = tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int64], NDArray[np.int8]]
@@ -26,7 +37,7 @@ def case(seed: int, m: int, n: int, k: int) -> Case:
 
 
 def accepts(a: Any, b_t: Any, c: NDArray[np.int64], r: Any) -> bool:
-    return product_is_right(a, b_t, c.astype(np.int32), r)
+    return product_is_right(PLAIN, a, b_t, c.astype(np.int32), r)
 
 
 CASES = st.builds(
@@ -79,7 +90,7 @@ def test_the_check_is_over_the_integers_not_modulo_two_to_the_32(shift: int) -> 
     wrong: Any = c.copy()
     wrong[2, 5] += shift
     assert np.array_equal(wrong.astype(np.int32), c)
-    assert not product_is_right(a, b_t, wrong, r)
+    assert not product_is_right(PLAIN, a, b_t, wrong, r)
 
 
 def test_extreme_operands() -> None:
@@ -87,9 +98,9 @@ def test_extreme_operands() -> None:
     a, b_t = np.full((1, k), -64, np.int8), np.full((n, k), -64, np.int8)
     c = np.full((1, n), 64 * 64 * k, np.int32)
     r = np.full((n, COLUMNS), -128, np.int8)
-    assert product_is_right(a, b_t, c, r)
+    assert product_is_right(PLAIN, a, b_t, c, r)
     c[0, -1] += 1
-    assert not product_is_right(a, b_t, c, r)
+    assert not product_is_right(PLAIN, a, b_t, c, r)
 
 
 def test_the_challenge_is_the_one_of_the_protocol() -> None:
@@ -137,3 +148,34 @@ def test_everything_known_binds_the_challenge() -> None:
 
 def test_cost() -> None:
     assert check_macs(2, 3, 5) == 16 * (3 * 5 + 2 * 5 + 2 * 3)
+
+
+def posted(m: int, n: int, k: int, params: Params) -> bool:
+    return is_posted(Product(0, 0, m, n, k, 0, 1, Interval(-1, 1)), params)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "expected"),
+    [
+        (4096, 4096, 4096, True),
+        (4096, 4096, 2048, True),
+        (4096, 4096, 2047, False),
+        (33, 4096, 4096, True),
+        (32, 4096, 4096, False),
+        (33, 1 << 20, 2048, True),
+        (32, 1 << 20, 16384, False),
+        (1 << 20, 32, 16384, False),
+        (1 << 20, 33, 16384, True),
+        (1, 1, 16384, False),
+    ],
+)
+def test_a_product_is_posted_where_checking_is_cheaper(
+    m: int, n: int, k: int, expected: bool
+) -> None:
+    assert posted(m, n, k, MAINNET) == expected
+
+
+@given(st.integers(1, 10_000), st.integers(1, 10_000), st.integers(1, 16_384))
+def test_whatever_is_posted_costs_half_as_much_to_check(m: int, n: int, k: int) -> None:
+    assert posted(m, n, k, MAINNET) == (k >= 2048 and 32 * (n * k + m * k + m * n) <= m * n * k)
+    assert posted(m, n, k, TINY) == (k >= 256)

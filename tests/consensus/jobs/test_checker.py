@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pouw.consensus import records as r
-from pouw.consensus.freivalds import check_macs
+from pouw.consensus.freivalds import PlainThinProducts, ThinProducts, check_macs
 from pouw.consensus.jobs.checker import ResultChecker, Verdict, Workload
 from pouw.core.commitment import operand_root
 from pouw.core.errors import RuleViolation
 from pouw.core.hashing import ZERO_HASH, Hash, u256
 from pouw.core.transaction import SettleJob
+from pouw.kernels.blas import BlasThinProducts
+from pouw.kernels.freivalds import PROCESSORS, NativeThinProducts
+from pouw.kernels.machine import features
 from pouw.tests.consensus.world import (
     ALICE,
     BOB,
@@ -45,6 +48,17 @@ class Counting:
     def matmul(self, a: NDArray[np.int8], b_t: NDArray[np.int8]) -> NDArray[np.int32]:
         self.shapes.append((len(a), len(b_t), a.shape[1]))
         return ReferenceMultiplier().matmul(a, b_t)
+
+
+@dataclass
+class Watched(PlainThinProducts):
+    """Checks, and counts how often."""
+
+    checks: int = 0
+
+    def of_result(self, c: NDArray[np.int32], r: NDArray[np.int8]) -> NDArray[np.int64]:
+        self.checks += 1
+        return super().of_result(c, r)
 
 
 def model_of(world: World, job: Hash) -> r.Model:
@@ -108,6 +122,19 @@ def test_long_products_are_posted_from_the_parameter_on(world: World, layered: H
     assert (product.index, product.m, product.n, product.k) == (0, 2, 16, 256)
 
 
+def test_a_product_that_is_cheaper_to_recompute_is_neither_posted_nor_metered_so(
+    world: World, layered: Hash
+) -> None:
+    """Of n = 16 columns a check takes at least the MACs of the product, however many rows."""
+    model = world.scratch().model(layered)
+    for gain, count in ((0, 1), (1, 0), (2, 0)):
+        params = replace(PARAMS, posted_product_gain=gain)
+        checker = ResultChecker(params, world, ReferenceMultiplier())
+        assert len(checker.posted_products(model, 1_000)) == count
+        work = checker.workload(model, 1_000)
+        assert (work.check_macs == work.macs) == (count == 0)
+
+
 def test_shapes_are_those_of_the_ticket_grid(world: World, layered: Hash) -> None:
     model = world.scratch().model(layered)
     assert world.checker.ticket_shape(model, 2, 0) == (16, 16, 256)
@@ -138,6 +165,31 @@ def test_a_right_result_is_accepted_and_only_short_products_are_multiplied(
         verdict = checker.check(world.job(job), model_of(world, job), settlement)
         assert verdict == Verdict(True)
     assert counting.shapes == [(2, 3, 16)]
+
+
+@pytest.mark.parametrize("thin", [None, BlasThinProducts(), NativeThinProducts])
+def test_the_verdict_is_the_same_whatever_checks_it(
+    world: World, job: Hash, thin: ThinProducts | type[NativeThinProducts] | None
+) -> None:
+    if isinstance(thin, type):
+        if not PROCESSORS[-1][0] <= features():
+            pytest.skip("this processor has no VNNI")
+        thin = thin(PROCESSORS[-1][1])
+    (right,) = world.posted(job)
+    for by in (0, 1, 2**24, -(2**31)):
+        product = right.astype(np.int64)
+        product[1, 5] += by
+        settlement = world.settlement(job, products=(product.astype(np.int32),))
+        checker = ResultChecker(PARAMS, world, ReferenceMultiplier(), thin)
+        judged = checker.check(world.job(job), model_of(world, job), settlement)
+        assert judged.accepted == (by == 0)
+
+
+def test_posted_products_are_checked_with_what_the_node_has(world: World, job: Hash) -> None:
+    watched = Watched()
+    checker = ResultChecker(PARAMS, world, ReferenceMultiplier(), watched)
+    assert checker.check(world.job(job), model_of(world, job), world.settlement(job)).accepted
+    assert watched.checks == 1
 
 
 def verdict(
