@@ -18,6 +18,7 @@ TOP_LEVEL = (
     "chain",
     "p2p",
     "wallet",
+    "sdk",
     "node",
     "miner",
     "cli",

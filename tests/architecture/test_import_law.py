@@ -27,6 +27,11 @@ EDGES: dict[tuple[str, str], str] = {
     ("p2p", "core"): "moves headers, bodies and transactions",
     ("wallet", "core"): "builds and signs transactions",
     ("wallet", "genesis"): "address prefix, chain id and fees of a network",
+    ("sdk", "core"): "keys, amounts, the proofs in a receipt",
+    ("sdk", "genesis"): "limits and least difficulty of a network",
+    ("sdk", "vm"): "types and bounds of a model's input and output",
+    ("sdk", "consensus"): "a receipt is judged by the rule of tickets and holds a job's record",
+    ("sdk", "wallet"): "keystore, RPC client, sending of transactions",
     ("node", "core"): "decodes what clients send",
     ("node", "genesis"): "starts on a network",
     ("node", "vm"): "describes models to clients",
@@ -147,7 +152,7 @@ def test_torch_stays_where_it_is_optional() -> None:
         for path in sources(folder)
         if not str(path.relative_to(ROOT)).startswith(TORCH_ALLOWED)
         for module, line in imports_of(path)
-        if module.split(".")[0] in ("torch", "triton")
+        if module.split(".")[0] in ("llvmlite", "onnx", "torch", "triton")
     ]
     assert not strays
 
