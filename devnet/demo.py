@@ -5,17 +5,19 @@ images it has not seen. One honest pass over the job is several blocks' worth of
 blocks are found by the job itself.
 """
 
+import time
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from ..core.errors import UserError
 from ..core.keys import PrivateKey
 from ..core.units import BASE_UNITS_PER_POUW, format_amount
 from ..wallet import bodies, jobs
 from ..wallet.client import RpcClient
 from ..wallet.session import Progress
-from .cluster import Cluster
+from .cluster import PACE, Cluster
 from .digits import DigitsModel, train_digits
 from .report import Report
 
@@ -28,6 +30,8 @@ GIFT: Final = 25 * BASE_UNITS_PER_POUW // 2
 ROYALTY_BASIS_POINTS: Final = 1_000
 FRIEND: Final = PrivateKey(b"made the demo's model and a gift")
 MAX_ACCURACY_LOSS: Final = 0.01
+BURIED: Final = 3
+"""Blocks on top of the settlement before anything is looked at."""
 _STEP_SECONDS: Final = 120.0
 _AGREEMENT_SECONDS: Final = 30.0
 
@@ -45,6 +49,7 @@ def run_demo(folder: Path, progress: Progress) -> Report:
         job = _run_job(cluster, model, report, progress)
         spent = balance - cluster.session(0, cluster.user).account().balance
         report.facts["cost of model, input and job"] = f"{format_amount(spent)} POUW"
+        _bury(cluster, job, progress)
         for miner in cluster.miners:
             miner.stop()  # so that the tip stands still while the nodes are compared
         agree = cluster.wait_agreement(_AGREEMENT_SECONDS)
@@ -79,6 +84,30 @@ def _run_job(cluster: Cluster, model: DigitsModel, report: Report, progress: Pro
     cluster.check_alive()
     report.checks["a miner claimed the job and settled it"] = state.status == "settled"
     return job
+
+
+def _bury(cluster: Cluster, job: bytes, progress: Progress) -> None:
+    """Wait until the settlement has blocks on top at every node: the newest one may yet be undone.
+
+    Raises UserError when that does not come about.
+    """
+    end = time.monotonic() + _STEP_SECONDS
+    depth = 0
+    while depth < BURIED:
+        if time.monotonic() > end:
+            raise UserError(f"the settlement got {depth} blocks on top, not {BURIED}, in time")
+        time.sleep(PACE.poll_seconds)
+        cluster.check_alive()
+        depth = min(_depth(node.client(), job) for node in cluster.nodes)
+        progress("burying the settlement", max(0, min(depth, BURIED)), BURIED)
+
+
+def _depth(client: RpcClient, job: bytes) -> int:
+    """Return how many blocks lie on the one that settled the job, −1 where none did."""
+    record = client.call("getjob", id=job.hex())
+    if record is None or record["status"] != "settled":
+        return -1
+    return client.call("getinfo")["height"] - record["ended"]
 
 
 def _check_job(cluster: Cluster, job: bytes, model: DigitsModel, report: Report) -> None:
