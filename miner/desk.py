@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from ..core.errors import UserError
 from ..core.hashing import Hash
 from ..core.transaction import Body
 from ..genesis import Params
@@ -45,11 +46,16 @@ class Desk:
 
     def job(self, job: Hash) -> JobOffer | None:
         """Return where a job stands, None when the chain does not know it."""
-        return ask_optional(self.session.client, JobOffer, "getjob", id=job.hex())
+        client = self.session.client
+        offer = ask_optional(client, JobOffer, "getjob", id=job.hex())
+        if offer is not None and offer.hash != job:
+            raise UserError(f"{client.url} was asked for job {job.hex()} and tells of another")
+        return offer
 
     def jobs(self, status: str, limit: int) -> list[JobOffer]:
-        """Return jobs in a status."""
-        return ask(self.session.client, list[JobOffer], "listjobs", status=status, limit=limit)
+        """Return at most `limit` jobs in a status."""
+        offers = ask(self.session.client, list[JobOffer], "listjobs", status=status, limit=limit)
+        return offers[:limit]
 
     def balance(self) -> int:
         """Return the hot key's money on the chain, in base units."""

@@ -34,6 +34,12 @@ RETRY_BLOCKS: Final = 4
 FOR_GOOD: Final = MAX_INT
 FEE_RESERVE_KIB: Final = 64
 """KiB of transactions that must stay affordable for each job: commit, upload, settle."""
+MAX_AVOIDED: Final = 10_000
+"""Jobs remembered as not to be claimed; there are never more, whatever a node lists."""
+MAX_MISFITS: Final = 4
+"""Jobs fetched in vain at one block: results wait for their delivery meanwhile."""
+MAX_DEVICES_LOST: Final = 3
+"""A job in which devices were lost so often is given up: the next one would be lost, too."""
 URGENT_BLOCKS: Final = 3
 """A job whose window ends so soon goes before those that share a model with the last one."""
 
@@ -78,13 +84,16 @@ class Jobs:
             return life in self._lives
 
     def executed(self, life: JobLife, output: bytes, products: tuple[bytes, ...]) -> None:
-        """Keep a job's result on disk, unless it came too late. Raises UserError."""
+        """Take a job's result, unless it came too late."""
+        if not self.holds(life):
+            return
+        life.take_result(output, products)  # writes to a disk: not under the lock
         with self._lock:
-            if life not in self._lives:
+            if life in self._lives:
+                self._executing.remove(life)
+                self._fresh.append(life)
                 return
-            life.take_result(output, products)
-            self._executing.remove(life)
-            self._fresh.append(life)
+        self._desk.journal.remove(life.job)  # dropped meanwhile
 
     def give_back(self, life: JobLife) -> None:
         """Let another device execute a job that was being executed."""
@@ -92,6 +101,14 @@ class Jobs:
             if life in self._executing:
                 self._executing.remove(life)
                 self._ready.append(life)
+
+    def device_lost(self, life: JobLife) -> None:
+        """Let another device execute a job in which one was lost, unless that is its custom."""
+        life.devices_lost += 1
+        if life.devices_lost < MAX_DEVICES_LOST:
+            self.give_back(life)
+        else:
+            self.give_up(life, f"{life.devices_lost} times a device was lost in it")
 
     def give_up(self, life: JobLife, why: str) -> None:
         """Stop working on a job, for good."""
@@ -135,11 +152,12 @@ class Jobs:
         if fleet.idle or len(self._lives) >= MAX_JOBS:
             return
         money: int | None = None
+        misfits = 0
         offers = self._desk.jobs("submitted", LISTED_JOBS)
         for offer in best_first(offers, self._desk.params, fleet):
-            if len(self._lives) >= MAX_JOBS:
+            if len(self._lives) >= MAX_JOBS or misfits >= MAX_MISFITS:
                 return
-            if offer.hash in self._avoided or not self._suits(offer, tip, difficulty, fleet):
+            if self._is_known(offer.hash) or not self._suits(offer, tip, difficulty, fleet):
                 continue
             if not in_time(offer, self._desk.params, difficulty, fleet, ahead):
                 continue  # not now: others wait already
@@ -149,9 +167,15 @@ class Jobs:
             cost = self._cost(offer)
             if cost > money:
                 self._tell_too_poor(cost, money)
-            elif self._fits(offer) and self._claim(offer, tip):
+            elif not self._fits(offer):
+                misfits += 1
+            elif self._claim(offer, tip):
                 money -= cost
                 ahead += fleet.share(offer.macs)
+
+    def _is_known(self, job: Hash) -> bool:
+        with self._lock:
+            return job in self._avoided or any(life.job == job for life in self._lives)
 
     def _suits(self, offer: JobOffer, tip: int, difficulty: int, fleet: Fleet) -> bool:
         """Tell whether a job is worth having, were there nothing else; note why it is not."""
@@ -175,13 +199,22 @@ class Jobs:
             raise
         except (RuleViolation, UserError) as error:
             why = str(error)
+        except MemoryError:
+            why = "it takes more memory than there is"
         if why is not None:
             self._pass_over(offer, why, offer.deadline)
         return why is None
 
     def _pass_over(self, offer: JobOffer, why: str, until: int) -> None:
         _log.info("job.passed", job=offer.id, why=why)
-        self._avoided[offer.hash] = until
+        with self._lock:
+            self._avoid(offer.hash, until)
+
+    def _avoid(self, job: Hash, until: int) -> None:
+        """Leave a job alone below a height. Under the lock; beyond the bound the oldest go."""
+        self._avoided[job] = until
+        while len(self._avoided) > MAX_AVOIDED:
+            del self._avoided[next(iter(self._avoided))]
 
     def _deliverable(self, offer: JobOffer) -> bool:
         """Tell whether blocks have room to check it along with all that is under way.
@@ -228,16 +261,29 @@ class Jobs:
             claim = self._desk.send(bodies.claim_job(offer.hash))
         except RpcError as refusal:
             self._desk.journal.remove(offer.hash)
-            self._avoided[offer.hash] = tip + RETRY_BLOCKS
+            with self._lock:
+                self._avoid(offer.hash, tip + RETRY_BLOCKS)
             _log.info("job.claim_refused", job=offer.id, why=refusal.message)
             return False
+        except UserError:
+            # What was lost may be the answer only: a claim that is forgotten costs its bond.
+            _log.warning("job.claim_unanswered", job=offer.id)
+            self._add(JobLife(self._desk, entry, None, offer))
+            raise
         _log.info("job.claiming", job=offer.id, macs=offer.macs, bounty=format_amount(offer.bounty))
         self._short_of = None
         self._add(JobLife(self._desk, entry, claim, offer))
         return True
 
     def _move(self, life: JobLife, tip: int) -> None:
-        step = life.step(tip)
+        """Move one job on; what is wrong with it alone keeps no other from being delivered."""
+        try:
+            step = life.step(tip)
+        except NodeAway:
+            raise
+        except UserError as error:
+            _log.warning("job.trouble", job=life.job.hex(), why=str(error))
+            return
         if step is Step.FAILED:
             self._drop(life, FOR_GOOD)
         elif step in (Step.DONE, Step.LOST):
@@ -251,14 +297,13 @@ class Jobs:
     def _add(self, life: JobLife) -> None:
         with self._lock:
             self._lives.append(life)
-            self._avoided[life.job] = FOR_GOOD  # until it is dropped
 
     def _drop(self, life: JobLife, avoid_until: int) -> None:
         with self._lock:
             for group in (self._lives, self._ready, self._executing, self._fresh):
                 if life in group:
                     group.remove(life)
-            self._avoided[life.job] = avoid_until
+            self._avoid(life.job, avoid_until)
             self._desk.journal.remove(life.job)
 
 

@@ -6,6 +6,7 @@ Salt and output are secret until they are revealed, so the files are readable by
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,6 +23,7 @@ _log = structlog.get_logger(__name__)
 
 MAX_ENTRY_BYTES: Final = 1 << 30
 _SUFFIX: Final = ".job"
+_DRAFTS: Final = f".*{_SUFFIX}.*.tmp"
 
 
 class Entry(Value, frozen=True):
@@ -58,6 +60,9 @@ class Journal:
             raise UserError(
                 f"another miner uses {folder}: name another folder with --state"
             ) from None
+        for draft in folder.glob(_DRAFTS):  # of a process that was killed while it wrote
+            with suppress(OSError):
+                draft.unlink()
 
     def close(self) -> None:
         """Let another process have the folder."""
@@ -68,8 +73,12 @@ class Journal:
         private_file.replace(self._path(entry.job), encode(entry))
 
     def remove(self, job: Hash) -> None:
-        """Forget a job."""
-        self._path(job).unlink(missing_ok=True)
+        """Forget a job; a file that cannot be removed is reported, and found to be old later."""
+        path = self._path(job)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("journal.not_removed", file=str(path), why=error.strerror)
 
     def load(self) -> list[Entry]:
         """Return every readable entry; a damaged one is reported and left alone."""

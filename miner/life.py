@@ -12,6 +12,7 @@ import structlog
 
 from ..consensus.jobs.claims import DECISION_BLOCKS
 from ..consensus.prices import claim_bond
+from ..core.errors import UserError
 from ..core.hashing import HASH_BYTES, Hash
 from ..core.units import format_amount
 from ..wallet import bodies
@@ -48,11 +49,18 @@ class JobLife:
     def __init__(
         self, desk: Desk, entry: Entry, claim: Sent | None, offer: JobOffer | None = None
     ) -> None:
-        """Go on with a journalled job; `claim` is its claim where this process sent it."""
+        """Go on with a journalled job; `claim` is its claim where this process knows it was sent.
+
+        `offer` is the job as it was when this process claimed it.
+        """
         self._desk = desk
         self._entry = entry
         self._claim = None if claim is None else Dispatch(desk, claim)
-        self._unseen = claim is not None
+        self._unseen = offer is not None
+        self._is_kept = True
+        """Whether the journal has the result."""
+        self.devices_lost = 0
+        """While they executed it."""
         self._give_up_at: int | None = None
         self._commit = Dispatch(desk)
         self._settle = Dispatch(desk)
@@ -85,7 +93,7 @@ class JobLife:
     def step(self, tip: int) -> Step:
         """Do what the job's status asks for; `tip` is the height of the newest block.
 
-        Raises UserError when the node is away.
+        Raises UserError when the node is away, or the journal cannot be written.
         """
         offer = self.offer = self._desk.job(self.job)
         if offer is None:
@@ -109,9 +117,16 @@ class JobLife:
                 return self._end(Step.LOST, f"it is {offer.status}")
 
     def take_result(self, output: bytes, products: tuple[bytes, ...]) -> None:
-        """Keep the result on disk before anything commits to it. Raises UserError."""
+        """Keep the result on disk; where that is impossible now, again before it is committed to.
+
+        Nothing is executed twice because a disk is full for a while.
+        """
         self._entry = msgspec.structs.replace(self._entry, output=output, products=products)
-        self._desk.journal.save(self._entry)
+        self._is_kept = False
+        try:
+            self._keep()
+        except UserError as error:
+            _log.error("job.unkept", job=self.job.hex(), why=str(error))
 
     def abandon(self, why: str) -> None:
         """Tell that the job is given up, whatever its status."""
@@ -137,10 +152,16 @@ class JobLife:
     def _hand_in(self) -> Step:
         if not self.executed:
             return Step.EXECUTE
+        self._keep()
         entry = self._entry
         body = bodies.commit_result(self._desk.address, entry.job, entry.output, entry.salt)
         self._commit.ensure("commit", body)
         return Step.WAIT
+
+    def _keep(self) -> None:
+        if not self._is_kept:
+            self._desk.journal.save(self._entry)
+            self._is_kept = True
 
     def _reveal(self) -> Step:
         entry = self._entry

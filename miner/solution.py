@@ -17,7 +17,7 @@ from ..core.commitment import ZERO_OPERAND_ROOT
 from ..core.errors import UserError
 from ..core.hashing import ZERO_HASH, Hash
 from ..core.keys import PrivateKey
-from ..wallet.answers import ask
+from ..wallet.answers import HexHash, ask
 from ..wallet.client import RpcError
 from .meter import Meter
 from .node_link import NodeAway, NodeLink
@@ -38,7 +38,7 @@ _FROM_FUTURE: Final = {"reason": "from-future"}
 class _Answer(msgspec.Struct, frozen=True):
     """`submitsolution`."""
 
-    block: str
+    block: HexHash
     active: bool
     """Whether the block is the tip now."""
 
@@ -106,6 +106,10 @@ class Solutions:
         if early is not None and early.template.header.parent == parent:
             return False
         return parent != self._solved and self._now() >= self._quiet_until
+
+    def solved(self, template: Template) -> bool:
+        """Tell whether a winner of this miner follows the template's parent already."""
+        return template.header.parent == self._solved
 
     def submit(
         self,

@@ -17,6 +17,7 @@ from ..core.block import MAX_SEALED_HEADER_BYTES, Header
 from ..core.codec import decode
 from ..core.errors import DecodeError, UserError
 from ..core.hashing import Hash
+from ..core.keys import format_address
 from ..wallet.answers import ask, unhex
 from ..wallet.client import RpcError
 from ..wallet.stream import StreamLost
@@ -184,6 +185,9 @@ class TemplateSource:
             raise UserError(f"{self._link.url} sent an unreadable header: {error.detail}") from None
         if header.miner != self._miner or header.work < 1:
             raise UserError(f"{self._link.url} sent a header that is not for this miner")
+        prefix = self._payout.rpartition("1")[0]
+        if format_address(header.payout, prefix) != self._payout:
+            raise UserError(f"{self._link.url} sent a header that pays its block to somebody else")
         return Template(answer.id, answer.longpoll, header, header.sigma)
 
     def _publish(self, template: Template) -> Template:

@@ -13,6 +13,7 @@ import structlog
 
 from ..consensus.jobs.claims import DECISION_BLOCKS
 from ..core.errors import RuleViolation, UserError
+from ..core.hashing import ZERO_HASH
 from .coordinator import PAUSE_SECONDS, JobCoordinator
 from .devices import Device, use_one_thread
 from .guard import DeviceLost, Guarded
@@ -79,6 +80,7 @@ class Worker:
         self._pace = JobPace(self._gauge)
         self._noised = NoisedOperands(self._device)
         self._model: str | None = None
+        self._awaited = ZERO_HASH
         if site.coordinator is not None:
             site.coordinator.fleet.join(self._pace)
 
@@ -132,8 +134,13 @@ class Worker:
             jobs.give_back(life)
             self._site.stop.wait(PAUSE_SECONDS)
         except DeviceLost:
-            jobs.give_back(life)
+            jobs.device_lost(life)
             raise
+        except Stopped:
+            raise
+        except Exception as defect:  # one job must not end all mining, nor the jobs beside it
+            _log.exception("job.defect", job=life.job.hex())
+            jobs.give_up(life, str(defect).strip() or type(defect).__name__)
 
     def _execute_offer(self, coordinator: JobCoordinator, life: JobLife) -> None:
         desk, offer = coordinator.desk, life.offer
@@ -175,6 +182,7 @@ class Worker:
         if not site.link.away:
             site.solutions.retry()
             coordinator.await_tended()
+            self._await_successor()
         if not coordinator.jobs.holds(life):
             raise NotWanted("it is not ours any more")
         template = site.templates.latest
@@ -184,6 +192,18 @@ class Worker:
         if offer.window_end is not None and height >= offer.window_end:
             raise NotWanted("its window is over")
         return template if height > offer.claimed + DECISION_BLOCKS else None
+
+    def _await_successor(self) -> None:
+        """Wait, once and briefly, for the template after a block of this miner's own.
+
+        Rows multiplied until then could win nothing any more, and are multiplied only once.
+        """
+        template = self._site.templates.latest
+        if template is None or template.header.parent == self._awaited:
+            return
+        if self._site.solutions.solved(template):
+            self._awaited = template.header.parent
+            self._site.templates.wait_change(template, PAUSE_SECONDS)
 
     def _mine_idly(self, template: Template) -> None:
         site = self._site
