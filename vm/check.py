@@ -3,7 +3,8 @@
 Refusals, each a RuleViolation:
 
     program-version    another format version
-    program-limits     too many ops, constants or dimensions, or a tensor or product too large
+    program-limits     too many ops, constants, products or dimensions, or a tensor, row or product
+                       too large, or too much work for one item
     program-range      a declared range is empty or leaves its element type, or an index its table
     program-operand    an op reads a value that does not exist yet
     program-constant   a constant where a computed value belongs, or the reverse
@@ -21,9 +22,11 @@ from .limits import (
     MAX_CONSTS,
     MAX_DIM,
     MAX_DIMS,
+    MAX_ITEM_BYTES,
     MAX_ITEMS,
     MAX_OPS,
     MAX_PRODUCT_ROWS,
+    MAX_PRODUCTS,
     MAX_TENSOR_BYTES,
     MAX_WEIGHT_BYTES,
     PROGRAM_VERSION,
@@ -79,7 +82,7 @@ def check_program(program: Program) -> CheckedProgram:
     for position, op in enumerate(program.ops):
         try:
             operands = _operands(op, values)
-            result, work = _check_op(op, operands)
+            result, work = check_op(op, operands)
         except RuleViolation as error:
             name = type(op).__name__.lower()
             raise RuleViolation(error.rule, f"op {position} ({name}): {error.detail}") from None
@@ -88,11 +91,14 @@ def check_program(program: Program) -> CheckedProgram:
         depths.append(1 + max(depths[index] for index in op.reads))
     _check_all_read(program)
     products = _enumerate_products(works)
+    rate = rate_of(works, max(depths))
+    if rate.item_bytes > MAX_ITEM_BYTES:
+        raise RuleViolation("program-limits", f"{rate.item_bytes} metered bytes per item")
     return CheckedProgram(
         program=program,
         values=tuple(values),
         item_products=products,
-        rate=rate_of(works, max(depths)),
+        rate=rate,
         weight_bytes=weight_bytes,
         max_items=_max_items(values, products),
     )
@@ -136,7 +142,8 @@ def _operands(op: Operation, values: list[Operand]) -> tuple[Operand, ...]:
     return tuple(values[index] for index in op.reads)
 
 
-def _check_op(op: Operation, operands: tuple[Operand, ...]) -> tuple[Operand, Work]:
+def check_op(op: Operation, operands: tuple[Operand, ...]) -> tuple[Operand, Work]:
+    """Return type and range of an op's result and its work, or raise RuleViolation."""
     kind = op.result_type(operands)
     _check_size("result", kind)
     interval = op.result_interval(operands)
@@ -162,6 +169,8 @@ def _enumerate_products(works: list[Work]) -> tuple[Product, ...]:
     for position, work in enumerate(works):
         for shape in work.products:
             products.extend(slice_products(len(products), position, shape))
+            if len(products) > MAX_PRODUCTS:
+                raise RuleViolation("program-limits", f"more than {MAX_PRODUCTS} products")
     return tuple(products)
 
 

@@ -28,6 +28,9 @@ MAX_TENSOR_BYTES: Final = 2**30
 MAX_WEIGHT_BYTES: Final = 2**33
 """All constants of a program together."""
 
+MAX_ITEM_BYTES: Final = 2**42
+"""Metered for one item, so that those of any job stay below 2⁶³, the largest number encoded."""
+
 MAX_ITEMS: Final = 2**20
 """Items of one job, before a program's own, usually tighter bound."""
 
@@ -35,12 +38,20 @@ OPERAND_MIN: Final = -64
 OPERAND_MAX: Final = 63
 """Seven bits, so that an operand plus noise in [−63, 63] still fits int8 (protocol §2)."""
 
+MAX_PRODUCTS: Final = 4096
+"""Product slices of a program. Each has a root in the model's record, however few bytes of program
+it takes: 4096 ops on one long row would otherwise be 262,144 products."""
+
 MAX_PRODUCT_ROWS: Final = 2**20
 MAX_PRODUCT_K: Final = 16_384
 """A longer inner dimension is multiplied in slices that start at multiples of this."""
 
 MAX_WINDOW: Final = 4096
 """Positions of a kernel or pooling window, each of which is one pass over the result: 64×64."""
+MAX_ROW: Final = 2**16
+"""Last dimension of an op whose results each depend on a whole row: at most 256 KiB to judge one
+number, and wide temporaries that stay in the cache."""
+
 MIN_PARTS: Final = 2
 MAX_PARTS: Final = 16
 """Values joined by one Concat."""

@@ -31,7 +31,7 @@ REQUANTISE: Final = Price(passes=6, row=256)
 RELU: Final = Price(passes=4, row=0)
 LOOKUP: Final = Price(passes=12, row=0)
 ARGMAX: Final = Price(passes=12, row=640)
-BATCH: Final = Price(passes=2, row=256)  # and CALL_BYTES for each matrix
+BATCH: Final = Price(passes=2, row=256)  # and MATRIX_BYTES for each matrix
 PATCHES: Final = Price(passes=4, row=256)
 POOL: Final = Price(passes=4, row=256)  # and CALL_BYTES for each tap
 TRANSPOSE: Final = Price(passes=16, row=256)  # lengths that are powers of two take up to 4 times it
@@ -54,6 +54,10 @@ TOP_K: Final = Price(passes=24, row=4096)
 
 CALL_BYTES: Final = 2**16
 """Metered bytes of a step that an op takes many of, however little each computes."""
+MATRIX_BYTES: Final = 2**17
+"""The same of each matrix of a batched product: handing one to a multiplier takes longer."""
+OP_BYTES: Final = 2**17
+"""Metered once per job for every op: thousands on single numbers would cost nothing otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def rate_of(works: list[Work], depth: int) -> Rate:
     return Rate(
         item_macs=sum(work.macs + sum(product.macs for product in work.products) for work in works),
         item_bytes=sum(work.item_bytes for work in works),
-        fixed_bytes=sum(work.fixed_bytes for work in works),
+        fixed_bytes=sum(work.fixed_bytes for work in works) + OP_BYTES * len(works),
         depth=depth,
     )
 

@@ -18,7 +18,7 @@ from pouw.core.transaction import (
     RoyaltyShare,
     Transaction,
 )
-from pouw.genesis import MAINNET, NETWORKS
+from pouw.genesis import MAINNET
 from pouw.tests.consensus.world import (
     ALICE,
     BOB,
@@ -33,6 +33,7 @@ from pouw.tests.consensus.world import (
     plain_kit,
 )
 from pouw.vm.frontends.builder import ProgramBuilder
+from pouw.vm.limits import MAX_PRODUCTS
 from pouw.vm.operands import pad_operand
 from pouw.vm.ops import Matmul, Relu
 from pouw.vm.program import encode_program
@@ -123,11 +124,12 @@ def test_checking_programs_is_metered_by_ops_not_by_bytes(world: World) -> None:
     twice = [
         world.sign(CAROL, RegisterModel("m", program, weights, "", ()), ahead=i) for i in range(2)
     ]
-    assert world.params.block_check_bytes < 2 * 400 * 16_384
+    assert world.params.block_check_bytes < 2 * 400 * 2**18
     world.refuse("block-budget", *twice)
 
 
-def test_submitting_on_long_programs_is_metered_too(world: World) -> None:
+def test_submitting_on_long_programs_is_metered_too() -> None:
+    world = World(replace(PARAMS, max_job_bytes=1 << 30))
     kit = relus(200)
     model = world.register(kit)
     world.publish(kit.data)
@@ -160,8 +162,8 @@ def test_a_weight_used_by_many_products_is_committed_to_once(world: World) -> No
     model = world.scratch().model(world.register(kit))
     assert len(model.weight_roots) == 5
     assert set(model.weight_roots) == {operand_root(pad_operand(np.eye(16, dtype=np.int8)))}
-    assert world.checker.commitment_bytes(model.program) == 16 * (128 + 1024)
-    assert world.checker.loading_bytes(model.program) == (10 + 2 + 5) * 16_384
+    assert world.checker.commitment_bytes(model.program) == 16 * (128 + 2**15)
+    assert world.checker.loading_bytes(model.program) == (10 + 2 + 5) * 2**18
 
 
 def test_settling_counts_for_the_model(world: World, plain: Hash) -> None:
@@ -284,15 +286,14 @@ def test_the_longest_texts_are_kept_and_no_rule_reads_them(world: World) -> None
 def test_the_record_of_the_most_products_a_block_can_check_stays_within_its_bound(
     world: World, plain: Hash
 ) -> None:
-    """Each product is metered with 16 KiB, which bounds how many roots a model can have."""
-    most = max(params.block_check_bytes for params in NETWORKS.values()) // 16_384
+    """A program has a bounded number of products, which bounds how many roots a model can have."""
     text = "\U0001d54f" * MAX_CARD_CHARS
     model = msgspec.structs.replace(
         world.scratch().model(plain),
         licence=text,
         card=text,
         royalties=(share(ALICE.address, 65_535),) * 32,
-        weight_roots=(b"r" * 32,) * most,
+        weight_roots=(b"r" * 32,) * MAX_PRODUCTS,
     )
     data = encode(model)
     assert 4 * len(data) < r.RECORD_LIMIT

@@ -126,7 +126,7 @@ def settleable(world: World, count: int) -> list[Transaction]:
 
 def test_settlements_of_one_block_share_a_budget() -> None:
     """Two of these jobs fit, by MACs and by bytes; three do not."""
-    size = 2 * 60_000
+    size = 2 * 1_000_000
     for params in (
         replace(PARAMS, block_check_macs=2 * 256),
         replace(PARAMS, block_check_bytes=size, max_job_bytes=size),

@@ -9,8 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pouw.core.errors import RuleViolation
 from pouw.vm.check import CheckedProgram, check_program
-from pouw.vm.limits import MAX_CONSTS, MAX_DIM, MAX_OPS
-from pouw.vm.ops import Argmax, Bias, Lookup, Matmul, Op, Relu, Requantise
+from pouw.vm.limits import MAX_CONSTS, MAX_DIM, MAX_OPS, MAX_PRODUCTS, MAX_ROW
+from pouw.vm.ops import (
+    Argmax,
+    Bias,
+    Concat,
+    Exp,
+    Lookup,
+    Matmul,
+    Normalise,
+    Op,
+    Relu,
+    Requantise,
+    RowSum,
+    SumPool,
+    TopK,
+)
 from pouw.vm.program import Program
 from pouw.vm.types import Declaration, DType, Interval, Shape, TensorType
 from pouw.vm.weights import check_weights
@@ -36,7 +50,7 @@ def refused(candidate: Program, rule: str, detail: str = ".") -> None:
     assert caught.value.rule == rule
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data())
 def test_no_value_ever_leaves_its_interval(
     cases: st.SearchStrategy[Any], naive_trace: Trace, data: st.DataObject
@@ -180,3 +194,38 @@ def test_most_items_of_a_job() -> None:
     tall = declare(DType.INT8, (2**12, 1))
     one = declare(DType.INT8, (1, 1))
     assert check_program(program(tall, (one,), Matmul(0, 1))).max_items == 2**8
+
+
+def test_slices_of_long_products_are_counted_against_a_limit() -> None:
+    """4096 ops on one row of 2^20 would be 262,144 products, each with a root in the state."""
+    longest = MAX_DIM
+    source = declare(DType.INT8, (longest,), -1, 1)
+    weights = declare(DType.INT8, (1, longest), -1, 1)
+    for count, fits in ((MAX_PRODUCTS // 64, True), (MAX_PRODUCTS // 64 + 1, False)):
+        matmuls = [Matmul(0, 1) for _ in range(count)]
+        joined, last = list[Op](), 2
+        for i in range(1, count):
+            joined.append(Concat((last, 2 + i), 0))
+            last = 1 + count + i
+        candidate = program(source, (weights,), *matmuls, *joined)
+        if fits:
+            assert len(check_program(candidate).item_products) == MAX_PRODUCTS
+        else:
+            refused(candidate, "program-limits", "products")
+
+
+@pytest.mark.parametrize(
+    "op", [Exp(0, 1, 1, 1), RowSum(0), Normalise(0, True, 0, 1), TopK(0, 1)], ids=str
+)
+def test_rows_that_are_read_whole_are_short(op: Op) -> None:
+    """Whoever has to judge one number of the result has to be shown the whole row."""
+    check_program(program(declare(DType.INT32, (MAX_ROW,), -2, 2), (), op))
+    longer = program(declare(DType.INT32, (MAX_ROW + 1,), -2, 2), (), op)
+    refused(longer, "program-limits", "rows of 65537")
+
+
+def test_work_that_no_number_could_hold() -> None:
+    """Few bytes in and out, but 2^41 places on the way: with 2^20 items metered past 2^63."""
+    tall = declare(DType.INT8, (2**17, 1, 1), -1, 1)
+    pool = SumPool(0, (1, 4096), (2**17, 1), (0, 0, 4095, 4095), 0)
+    refused(program(tall, (), pool), "program-limits", "metered bytes per item")

@@ -50,7 +50,7 @@ class Recorder:
         return matmul_each(ReferenceMultiplier(), a, b_t)
 
 
-@settings(max_examples=200)
+@settings(max_examples=150)
 @given(st.data())
 def test_equals_the_naive_machine(
     cases: st.SearchStrategy[Any], naive_trace: Trace, data: st.DataObject

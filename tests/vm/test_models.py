@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from pouw.genesis.networks import MAINNET
 from pouw.vm.check import CheckedProgram, check_program
 from pouw.vm.executor import execute
 from pouw.vm.frontends.builder import ProgramBuilder, Ref
 from pouw.vm.limits import MAX_PROGRAM_BYTES
+from pouw.vm.metering import cost_of
 from pouw.vm.multiplier import ReferenceMultiplier
 from pouw.vm.ops import (
     Add,
@@ -225,3 +227,5 @@ def test_a_sentence_encoder_of_six_layers_can_be_registered() -> None:
     assert checked.rate.item_macs == dense + attention
     assert sum(product.macs for product in checked.item_products) == dense
     assert checked.max_items > 1000
+    cost = cost_of(checked, 1)
+    assert cost.macs < MAINNET.max_job_macs and cost.bytes < MAINNET.max_job_bytes

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import RuleViolation
+from ..limits import MAX_ROW
 from ..metering import Work
 from ..types import Array, DType, Interval, Operand, Operands, Shape, TensorType
 
@@ -92,6 +93,14 @@ def require_channels(operand: Operand, name: str) -> int:
     if not operand.type.shape:
         raise RuleViolation("program-shape", f"{name} is one number and has no last dimension")
     return operand.type.shape[-1]
+
+
+def require_row(operand: Operand, name: str) -> int:
+    """Return the length of the rows an op reads whole; refuse single numbers and long rows."""
+    length = require_channels(operand, name)
+    if length > MAX_ROW:
+        raise RuleViolation("program-limits", f"rows of {length} are longer than {MAX_ROW}")
+    return length
 
 
 def require_dims(operand: Operand, dims: int, name: str) -> Shape:

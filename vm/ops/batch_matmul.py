@@ -7,7 +7,7 @@ import numpy as np
 from ...core.codec import U32, Value
 from ...core.errors import RuleViolation
 from ..limits import MAX_PRODUCT_K
-from ..metering import BATCH, CALL_BYTES, Work
+from ..metering import BATCH, MATRIX_BYTES, Work
 from ..types import Array, DType, Interval, Operands, TensorType
 from .base import Multiply, require_dtype, require_items
 
@@ -58,7 +58,7 @@ class BatchMatmul(Value, frozen=True, tag=10):
         moved = a.type.bytes + b.type.bytes + result.bytes
         return Work(
             products=(),
-            item_bytes=BATCH.passes * moved + BATCH.row * a.type.rows + CALL_BYTES * matrices,
+            item_bytes=BATCH.passes * moved + BATCH.row * a.type.rows + MATRIX_BYTES * matrices,
             fixed_bytes=BATCH.passes * b.type.bytes if b.constant else 0,
             macs=result.elements * a.type.shape[-1],
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...core.codec import U32, Value
 from ..metering import EXP, Work, wide_traffic
 from ..types import Array, DType, Interval, Operands, TensorType
-from .base import Multiply, require_channels, require_dtype, require_items, row_blocks
+from .base import Multiply, require_dtype, require_items, require_row, row_blocks
 from .fixed_point import half_of, require_attribute, require_int64, require_shift
 
 _FRACTION_BITS: Final = 16
@@ -77,7 +77,7 @@ class Exp(Value, frozen=True, tag=23):
         (x,) = operands
         require_items(x, "x")
         require_dtype(x, DType.INT32, "x")
-        require_channels(x, "x")
+        require_row(x, "x")
         require_attribute("multiplier", self.multiplier, 1, _MAX_MULTIPLIER)
         require_shift(self.shift)
         require_attribute("peak", self.peak, 1, _MAX_PEAK)

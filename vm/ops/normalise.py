@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ...core.codec import U32, U63, Value
 from ..metering import NORMALISE, Work, wide_traffic
 from ..types import Array, DType, Interval, Operands, TensorType
-from .base import Multiply, require_channels, require_items, row_blocks
+from .base import Multiply, require_items, require_row, row_blocks
 from .fixed_point import magnitude, require_attribute, require_int64
 
 _MAX_BITS = 30
@@ -42,7 +42,7 @@ class Normalise(Value, frozen=True, tag=27):
         """The result is int32 and has x's shape; n and the range of x must leave int64 room."""
         (x,) = operands
         require_items(x, "x")
-        n = require_channels(x, "x")
+        n = require_row(x, "x")
         require_attribute("bits", self.bits, 0, _MAX_BITS)
         require_attribute("epsilon", self.epsilon, 1, 2**63 - 1)
         largest = self._largest(x.interval, n)

@@ -5,7 +5,7 @@ import numpy as np
 from ...core.codec import U32, Value
 from ..metering import ROW_SUM, Work, wide_traffic
 from ..types import Array, DType, Interval, Operands, TensorType
-from .base import Multiply, require_channels, require_items
+from .base import Multiply, require_items, require_row
 
 
 class RowSum(Value, frozen=True, tag=24):
@@ -25,7 +25,7 @@ class RowSum(Value, frozen=True, tag=24):
         """The last dimension shrinks to 1."""
         (x,) = operands
         require_items(x, "x")
-        require_channels(x, "x")
+        require_row(x, "x")
         return TensorType(DType.INT32, (*x.type.shape[:-1], 1))
 
     def result_interval(self, operands: Operands, /) -> Interval:

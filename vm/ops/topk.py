@@ -6,7 +6,7 @@ from ...core.codec import U32, Value
 from ..limits import MAX_DIM
 from ..metering import TOP_K, Work, wide_traffic
 from ..types import Array, DType, Interval, Operands, TensorType
-from .base import Multiply, require_channels, require_items, row_blocks
+from .base import Multiply, require_items, require_row, row_blocks
 from .fixed_point import require_attribute
 
 _INDEX_BITS = MAX_DIM.bit_length() - 1
@@ -30,7 +30,7 @@ class TopK(Value, frozen=True, tag=29):
         """The last dimension shrinks to k."""
         (x,) = operands
         require_items(x, "x")
-        n = require_channels(x, "x")
+        n = require_row(x, "x")
         require_attribute("k", self.k, 1, n)
         return TensorType(DType.INT32, (*x.type.shape[:-1], self.k))
 

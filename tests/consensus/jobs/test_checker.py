@@ -36,7 +36,7 @@ from pouw.vm.ops import Matmul
 from pouw.vm.types import Declaration, DType, Interval, TensorType
 
 DATA = layered_kit().data
-STEP = 16 * 1024
+STEP = 2**18
 
 
 @dataclass

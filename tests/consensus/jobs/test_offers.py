@@ -143,7 +143,9 @@ def test_a_submission_must_name_things_that_exist(world: World, plain: Hash) -> 
     world.mine(world.sign(OWNER, SubmitJob(plain, root, 0, 0, deadline)))
 
 
-def test_an_input_must_fit_the_program(world: World, plain: Hash) -> None:
+def test_an_input_must_fit_the_program() -> None:
+    world = World(replace(PARAMS, block_check_bytes=16 << 20))
+    plain = world.register(plain_kit())
     for rule, data in (("input-size", DATA[:-1]), ("input-range", b"\x40" + DATA[1:])):
         world.publish(data)
         world.refuse(rule, world.sign(OWNER, world.submission(plain, data)))

@@ -1,12 +1,14 @@
 """One op at a time, on arrays: what it says of its result held against the result itself."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pouw.core.errors import RuleViolation
-from pouw.vm.check import _check_op
+from pouw.vm.check import check_op
 from pouw.vm.multiplier import ReferenceMultiplier, matmul_each
 from pouw.vm.ops import Op
 from pouw.vm.types import DType, Interval, Operand, Shape, TensorType
@@ -54,7 +56,7 @@ def apply(op: Op, *values: NDArray[Any], constants: tuple[int, ...] = ()) -> NDA
     kept = [value.copy() for value in values]
     for value in values:
         value.flags.writeable = False
-    result, _ = _check_op(op, operands)
+    result, _ = check_op(op, operands)
     output = op.run(values, Plain())
     assert output.shape == (items, *result.type.shape)
     assert output.dtype == result.type.dtype.storage
@@ -64,8 +66,25 @@ def apply(op: Op, *values: NDArray[Any], constants: tuple[int, ...] = ()) -> NDA
     return output
 
 
+def element(y: NDArray[Any], index: Sequence[int]) -> int:
+    """Return the element of a spread y that meets x[index]: aligned at the end, 1 repeated."""
+    aligned = index[len(index) - y.ndim :]
+    return int(y[tuple(0 if n == 1 else i for n, i in zip(y.shape, aligned, strict=True))])
+
+
+@st.composite
+def shapes(draw: st.DrawFn, min_dims: int = 0) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+    """Draw x's shape (items, …), that of a y to spread over it, and whether y is a constant."""
+    shape = tuple(draw(st.lists(st.integers(1, 3), min_size=min_dims, max_size=4)))
+    items = draw(st.integers(1, 3))
+    lengths = [draw(st.sampled_from([1, n])) for n in shape]
+    if draw(st.booleans()):
+        return (items, *shape), tuple(lengths[draw(st.integers(0, len(shape))) :]), True
+    return (items, *shape), (items, *lengths), False
+
+
 def refused(rule: str, op: Op, *operands: Operand) -> None:
     """Expect an op to be refused for operands of these types and ranges."""
     with pytest.raises(RuleViolation) as caught:
-        _check_op(op, operands)
+        check_op(op, operands)
     assert caught.value.rule == rule

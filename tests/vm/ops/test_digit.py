@@ -1,18 +1,14 @@
 """Base-64 digits: they put the number together again, and let wide numbers through a product."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from pouw.core.errors import RuleViolation
+from pouw.tests.vm.ops.apply import apply
 from pouw.vm.ops.digit import Digit
 from pouw.vm.types import DType, Interval, Operand, Shape, TensorType
 
-Apply = Callable[..., NDArray[Any]]
 SHIFTS = (0, 6, 12, 18, 24, 30)
 
 
@@ -28,14 +24,14 @@ def operand(
     return Operand(TensorType(dtype, shape), interval, constant)
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=20), st.integers(0, 31))
-def test_equals_python_integers(apply: Apply, numbers: list[int], shift: int) -> None:
+def test_equals_python_integers(numbers: list[int], shift: int) -> None:
     result = apply(Digit(0, shift), np.array([numbers], np.int32))
     assert result.tolist() == [[n // 2**shift % 64 for n in numbers]]
 
 
-def test_a_number_is_the_sum_of_its_digits(apply: Apply) -> None:
+def test_a_number_is_the_sum_of_its_digits() -> None:
     x = np.array([0, 1, 63, 64, 4095, 2**31 - 1], np.int32)
     total = [apply(Digit(0, s), x).astype(np.int64) << s for s in SHIFTS]
     assert np.sum(total, axis=0).tolist() == x.tolist()
@@ -47,7 +43,7 @@ def test_range_is_tight_where_no_bit_is_cut_off() -> None:
         assert Digit(0, 6).result_interval((operand(interval=wide),)) == Interval(0, 63)
 
 
-def test_blocks_join_without_a_seam(apply: Apply) -> None:
+def test_blocks_join_without_a_seam() -> None:
     x = np.arange(200_000, dtype=np.int32)
     assert np.array_equal(apply(Digit(0, 5), x), x // 32 % 64)
 

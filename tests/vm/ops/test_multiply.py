@@ -1,21 +1,18 @@
 """Products element by element, over every way to spread the second operand."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from pouw.core.errors import RuleViolation
+from pouw.tests.vm.ops.apply import apply, element, shapes
 from pouw.vm.check import check_program
 from pouw.vm.ops.multiply import Multiply
 from pouw.vm.program import Program
 from pouw.vm.types import Declaration, DType, Interval, Operand, Shape, TensorType
 
-Apply = Callable[..., NDArray[Any]]
-Element = Callable[..., int]
 DTYPES = st.sampled_from([np.int8, np.int32])
 
 
@@ -23,12 +20,9 @@ def operand(shape: Shape, constant: bool = False) -> Operand:
     return Operand(TensorType(DType.INT8, shape), Interval(-3, 5), constant)
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(st.data(), st.integers(0, 2**32), DTYPES, DTYPES)
 def test_equals_python_integers(
-    apply: Apply,
-    element: Element,
-    shapes: Any,
     data: st.DataObject,
     seed: int,
     x_type: type[np.signedinteger[Any]],
@@ -38,7 +32,7 @@ def test_equals_python_integers(
     rng = np.random.default_rng(seed)
     x = rng.integers(-64, 64, x_shape).astype(x_type)
     y = rng.integers(-64, 64, y_shape).astype(y_type)
-    result = apply(Multiply(0, 1), x, (y, constant))
+    result = apply(Multiply(0, 1), x, y, constants=(1,) if constant else ())
     for index in np.ndindex(x_shape):
         assert int(result[index]) == int(x[index]) * element(y, index)
 

@@ -63,7 +63,7 @@ def windows(draw: st.DrawFn) -> tuple[Patches, tuple[int, ...]]:
     return op, (*lengths, draw(st.integers(1, 3)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(windows(), st.integers(0, 2**32), st.integers(1, 3), st.sampled_from(DType))
 def test_equals_the_definition(
     window: tuple[Patches, tuple[int, ...]], seed: int, items: int, dtype: DType

@@ -51,7 +51,7 @@ def geometries(draw: st.DrawFn) -> tuple[Geometry, tuple[int, ...]]:
     return geometry, (*lengths, draw(st.integers(1, 3)))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(geometries(), st.integers(0, 2**32), st.integers(1, 3), st.sampled_from(DType))
 def test_the_largest_of_every_window(
     drawn: tuple[Geometry, tuple[int, ...]], seed: int, items: int, dtype: DType
@@ -64,7 +64,7 @@ def test_the_largest_of_every_window(
     assert result.dtype == x.dtype and result.reshape(-1).tolist() == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(
     geometries(),
     st.integers(0, 2**32),
