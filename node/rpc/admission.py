@@ -12,6 +12,8 @@ MAX_OPEN_CONCURRENT: Final = 64
 """Of those, requests without the token: nobody shall keep the node's owner out."""
 MAX_SENDING_BYTES: Final = 256 << 20
 """Of answers that clients have not read yet, all together."""
+MAX_OPEN_SENDING_BYTES: Final = 128 << 20
+"""Of those, answers to requests without the token."""
 
 
 class Admission:
@@ -21,6 +23,7 @@ class Admission:
         self._under_way = 0
         self._open_under_way = 0
         self._sending = 0
+        self._open_sending = 0
 
     @contextmanager
     def request(self, has_token: bool) -> Generator[None]:
@@ -38,15 +41,21 @@ class Admission:
             self._open_under_way -= not has_token
 
     @contextmanager
-    def answer(self, size: int) -> Generator[None]:
+    def answer(self, size: int, has_token: bool) -> Generator[None]:
         """Count an answer's bytes while it is being sent. Raises RpcFailure."""
-        if self._sending + size > MAX_SENDING_BYTES:
+        open_size = 0 if has_token else size
+        if (
+            self._sending + size > MAX_SENDING_BYTES
+            or self._open_sending + open_size > MAX_OPEN_SENDING_BYTES
+        ):
             raise too_large("too much is being sent already")
         self._sending += size
+        self._open_sending += open_size
         try:
             yield
         finally:
             self._sending -= size
+            self._open_sending -= open_size
 
 
 def too_large(message: str) -> RpcFailure:

@@ -3,6 +3,7 @@
 The same for every transport. Batches run in order, and their answers together are bounded.
 """
 
+import asyncio
 import json
 import math
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from .registry import Method, MethodTable, Where
 _log: Final = structlog.get_logger(__name__)
 
 MAX_ANSWER_BYTES: Final = 60 << 20
+MAX_OPEN_BATCH_BYTES: Final = 4 << 20
+"""Of the answers of a batch without the token: they wait for each other, in the memory of as many
+requests as strangers may have under way. What is larger is to be asked for by itself."""
 MAX_BATCH: Final = 64
 _MAX_ID_CHARS: Final = 256
 _MAX_ID_BITS: Final = 256
@@ -54,9 +58,11 @@ class Reply:
 class Dispatcher:
     """Answers requests with the methods of a node."""
 
-    def __init__(self, context: Context, readers: Readers) -> None:
+    def __init__(self, context: Context, readers: Readers, strangers: Readers) -> None:
+        """`readers` are for who has the token, `strangers` for who has not."""
         self._context: Final = context
         self._readers: Final = readers
+        self._strangers: Final = strangers
 
     async def answer(self, body: bytes | str, caller: Caller) -> Reply:
         """Answer a request or a batch; whatever it contains, this does not raise."""
@@ -85,8 +91,9 @@ class Dispatcher:
             )
             return _reply(_failed(None, failure))
         answers: list[str] = []
-        room = MAX_ANSWER_BYTES
+        room = MAX_ANSWER_BYTES if caller.has_token else MAX_OPEN_BATCH_BYTES
         for entry in batch:
+            await asyncio.sleep(0)  # a turn for others
             answer = await self._answer_one(entry, caller)
             if answer is None:
                 continue
@@ -118,16 +125,18 @@ class Dispatcher:
             raise RpcFailure(Code.METHOD_NOT_FOUND, f"there is no method '{name[:64]}'")
         if method.needs_token:
             require_token(caller, method.name)
-        return await self._run(method, subject, method.bind(params))
+        readers = self._readers if caller.has_token else self._strangers
+        return await _run(readers, method, subject, method.bind(params))
 
-    async def _run(self, method: Method, subject: Any, arguments: dict[str, Any]) -> Any:
-        match method.where:
-            case Where.LOOP:
-                return await method.function(subject, **arguments)
-            case Where.LOCKED:
-                return await self._readers.read(lambda: method.function(subject, **arguments))
-            case Where.UNLOCKED:
-                return await self._readers.scan(lambda: method.function(subject, **arguments))
+
+async def _run(readers: Readers, method: Method, subject: Any, arguments: dict[str, Any]) -> Any:
+    match method.where:
+        case Where.LOOP:
+            return await method.function(subject, **arguments)
+        case Where.LOCKED:
+            return await readers.read(lambda: method.function(subject, **arguments))
+        case Where.UNLOCKED:
+            return await readers.scan(lambda: method.function(subject, **arguments))
 
 
 def require_token(caller: Caller, what: str) -> None:

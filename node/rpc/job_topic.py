@@ -8,7 +8,7 @@ from ...chain.chainstate import Chain
 from ...core.hashing import Hash
 from .feeds import Backlog
 from .job_watch import JobWatch
-from .readers import Readers
+from .readers import Readers, to_the_end
 from .types import Answer
 
 
@@ -43,6 +43,8 @@ class JobTopic:
         self._watch: Final = JobWatch(chain)
         self._feeds: Final[set[JobFeed]] = set()
         self._named: set[Hash] = set()
+        self._is_stale = False
+        """Whether the chain has changed since the last look."""
         self._changed: Final = asyncio.Event()
         self._turn: Final = asyncio.Lock()
         self.is_open = False
@@ -50,19 +52,19 @@ class JobTopic:
 
     async def open(self, job: Hash | None) -> JobFeed:
         """Return a feed of what changes from now on."""
-        async with self._turn:
-            if self.is_open:
-                await self._look()
-            else:
-                await self._begin()
-            feed = JobFeed(self._feeds, job)
-            self._feeds.add(feed)
-            return feed
+        feed = JobFeed(self._feeds, job)
+        try:
+            await to_the_end(self._admit(feed))
+        except BaseException:
+            feed.close()
+            raise
+        return feed
 
     def wake(self, named: set[Hash]) -> None:
         """Note that the chain has changed, and the jobs that the transactions named."""
         if self.is_open:
             self._named |= named
+            self._is_stale = True
             self._changed.set()
 
     async def step(self) -> None:
@@ -75,8 +77,16 @@ class JobTopic:
             else:
                 self.is_open = False
 
+    async def _admit(self, feed: JobFeed) -> None:
+        async with self._turn:
+            if not self.is_open:
+                await self._begin()
+            elif self._is_stale:  # else there is nothing to see, however often somebody comes
+                await self._look()
+            self._feeds.add(feed)
+
     async def _begin(self) -> None:
-        self._named = set()
+        self._named, self._is_stale = set(), False
         self.is_open = True  # before the look: what changes during it is told
         try:
             await self._readers.scan(self._watch.begin)
@@ -85,7 +95,7 @@ class JobTopic:
             raise
 
     async def _look(self) -> None:
-        named, self._named = self._named, set()
+        named, self._named, self._is_stale = self._named, set(), False
         events = await self._readers.read(lambda: self._watch.changes(named))
         for feed in self._feeds:
             feed.put(events)

@@ -11,7 +11,7 @@ from typing import Final
 from ...core.hashing import Hash
 from .context import Context
 from .feeds import Backlog
-from .readers import Readers
+from .readers import Readers, to_the_end
 from .types import Answer
 
 _GATHER_SECONDS: Final = 0.05
@@ -55,12 +55,13 @@ class PoolTopic:
 
     async def open(self) -> PoolFeed:
         """Return a feed of what comes from now on."""
-        async with self._turn:
-            await self._look()
-            feed = PoolFeed(self._feeds)
-            self._feeds.add(feed)
-            self._opened.set()
-            return feed
+        feed = PoolFeed(self._feeds)
+        try:
+            await to_the_end(self._admit(feed))
+        except BaseException:
+            feed.close()
+            raise
+        return feed
 
     def gather(self) -> list[str]:
         """Return what is new in the pool; the caller holds the chain's lock."""
@@ -83,11 +84,22 @@ class PoolTopic:
                 self._opened.clear()
                 await self._readers.read(self._forget)
 
+    async def _admit(self, feed: PoolFeed) -> None:
+        async with self._turn:
+            # Else there is nothing to see, however often somebody comes.
+            if self._known is None or self._looked_at != self._present():
+                await self._look()
+            self._feeds.add(feed)
+            self._opened.set()
+
     async def _look(self) -> None:
-        node = self._context
-        # Named as templates are, and before the look: what comes during it counts as news.
-        self._looked_at = f"{node.chain.tip.id.hex()}:{node.mempool.revision}"
+        self._looked_at = self._present()  # before the look: what comes during it counts as news
         self.publish(await self._readers.read(lambda: self._compare(self._known or set())))
+
+    def _present(self) -> str:
+        """Name chain and pool as templates are named."""
+        node = self._context
+        return f"{node.chain.tip.id.hex()}:{node.mempool.revision}"
 
     def _compare(self, known: set[Hash]) -> list[str]:
         ids = [identity for identity, _ in self._context.mempool.bundles()]

@@ -11,11 +11,11 @@ from typing import Final
 from aiohttp import web
 
 from ...core.errors import UserError
-from ...p2p.listener import BoundedServer
 from ..token import is_bearer
 from .admission import Admission, too_large
 from .context import Context
 from .dispatch import Dispatcher, refusal
+from .doors import Doors
 from .errors import Code, RpcFailure
 from .origin import is_foreign_page
 from .readers import Readers
@@ -29,6 +29,10 @@ _READ_SECONDS: Final = 30.0
 _WRITE_SECONDS: Final = 60.0
 """For an answer to be read."""
 _SHUTDOWN_SECONDS: Final = 5.0
+_THREADS: Final = 4
+"""That read for who has shown the token, and for subscriptions."""
+_STRANGERS_THREADS: Final = 2
+"""That read for all others: whatever these ask for, the owner's questions do not wait behind it."""
 _NO_METHODS: Final = MethodTable()
 
 
@@ -49,8 +53,9 @@ class RpcServer:
     def __init__(self, context: Context, token: str) -> None:
         self._context: Final = context
         self._token: Final = token
-        self._readers: Final = Readers(context.chain.lock)
-        self._dispatcher: Final = Dispatcher(context, self._readers)
+        self._readers: Final = Readers(context.chain.lock, _THREADS)
+        self._strangers: Final = Readers(context.chain.lock, _STRANGERS_THREADS)
+        self._dispatcher: Final = Dispatcher(context, self._readers, self._strangers)
         self._admission: Final = Admission()
         self._topics: Final = Topics(context, self._readers, self._dispatcher.judge)
         self._sockets: Final = SocketServer(self._dispatcher, self._admission, self._topics, token)
@@ -60,7 +65,7 @@ class RpcServer:
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises UserError when the address cannot be listened on."""
-        server = BoundedServer(self._on_request, MAX_CONNECTIONS, _READ_SECONDS)
+        server = Doors(self._on_request, MAX_CONNECTIONS, _READ_SECONDS)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         try:
@@ -83,6 +88,7 @@ class RpcServer:
             await self._runner.cleanup()
             self._runner = None
         self._readers.close()
+        self._strangers.close()
 
     async def _on_request(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path not in ("/", SOCKET_PATH):
@@ -100,7 +106,7 @@ class RpcServer:
         try:
             with self._admission.request(has_token):
                 response = await self._answer(request, has_token)
-                with self._admission.answer(response.content_length or 0):
+                with self._admission.answer(response.content_length or 0, has_token):
                     return await _send(request, response)
         except RpcFailure as failure:
             return await _send(request, _response(503, refusal(failure)))

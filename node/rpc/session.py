@@ -28,6 +28,8 @@ METHODS: Final = MethodTable()
 
 MAX_SUBSCRIPTIONS: Final = 16
 """Of one connection."""
+MAX_OPEN_SUBSCRIPTIONS: Final = 4
+"""Of one that has not shown the token: each costs work at every transaction."""
 
 Topic = Literal["heads", "transactions", "jobs", "templates"]
 TokenText = Annotated[str, msgspec.Meta(max_length=256)]
@@ -71,8 +73,9 @@ class Session:
     @contextmanager
     def opening(self) -> Generator[None]:
         """Hold a place for one more subscription. Raises RpcFailure."""
-        if len(self._feeds) + self._opening >= MAX_SUBSCRIPTIONS:
-            raise too_large(f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions")
+        most = MAX_SUBSCRIPTIONS if self.has_token else MAX_OPEN_SUBSCRIPTIONS
+        if len(self._feeds) + self._opening >= most:
+            raise too_large(f"this connection has {most} subscriptions, the most it may have")
         self._opening += 1
         try:
             yield

@@ -6,9 +6,10 @@ may take to read what it was sent. Who does not answer a ping is dropped.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from .admission import Admission, too_large
 from .dispatch import Dispatcher, refusal
@@ -33,6 +34,7 @@ _CLOSE_SECONDS: Final = 2.0
 """For the other end to close, too."""
 _GRACE_SECONDS: Final = 5.0
 """For calls under way when the node stops."""
+_TAKEN: Final = (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG)
 
 
 class SocketServer:
@@ -53,6 +55,7 @@ class SocketServer:
         socket = web.WebSocketResponse(
             timeout=_CLOSE_SECONDS,
             heartbeat=_HEARTBEAT_SECONDS,
+            autoping=False,
             compress=False,
             max_msg_size=MAX_REQUEST_BYTES if has_token else MAX_OPEN_REQUEST_BYTES,
         )
@@ -65,8 +68,11 @@ class SocketServer:
         try:
             await socket.prepare(request)
             await connection.serve()
+        except ConnectionError:
+            return socket  # gone before the handshake
         finally:
             self.connections.discard(connection)
+            connection.let_go()
         return socket
 
     async def stop(self) -> None:
@@ -96,7 +102,7 @@ class Connection:
         self._session: Final = Session(
             server.topics, server.token, has_token, self._send, self._fail
         )
-        self._request: Final = request
+        self._transport: Final = request.transport
         self._socket: Final = socket
         self._turn: Final = asyncio.Lock()
         self._calls: Final[set[asyncio.Task[None]]] = set()
@@ -109,8 +115,12 @@ class Connection:
     async def serve(self) -> None:
         """Answer requests until either side closes."""
         try:
-            while (message := await self._socket.receive()).type is WSMsgType.TEXT:
-                await self._take(message.data)
+            while (message := await self._socket.receive()).type in _TAKEN:
+                await self._take(message)
+                # A client that sends without pause has one message taken at a time, like others.
+                await asyncio.sleep(0)
+                if self._transport is None or self._transport.is_closing():
+                    return  # nobody is left who would hear the answers to what still waits
             if message.type is WSMsgType.BINARY:
                 await self._close(WSCloseCode.UNSUPPORTED_DATA, b"requests are text")
         except Closed:
@@ -127,7 +137,20 @@ class Connection:
             await asyncio.wait(self._calls, timeout=_GRACE_SECONDS)
         await self._close(WSCloseCode.GOING_AWAY, b"the node stops")
 
-    async def _take(self, text: str) -> None:
+    def let_go(self) -> None:
+        """End the TCP connection soon: one that is not read would otherwise stay for ever."""
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._abort)
+
+    async def _take(self, message: WSMessage) -> None:
+        match message.type:
+            case WSMsgType.TEXT:
+                await self._take_request(message.data)
+            case WSMsgType.PING:
+                await self._write(lambda: self._socket.pong(message.data))
+            case _:
+                return  # a pong; aiohttp has seen that something came
+
+    async def _take_request(self, text: str) -> None:
         if len(self._calls) >= MAX_CALLS:
             failure = too_large(f"{MAX_CALLS} calls are under way on this connection")
             await self._send(refusal(failure, text))
@@ -142,7 +165,7 @@ class Connection:
             with self._admission.request(call.has_token):
                 reply = await self._dispatcher.answer(text, call)
                 if reply.text is not None:
-                    with self._admission.answer(len(reply.text)):
+                    with self._admission.answer(len(reply.text), call.has_token):
                         await self._send(reply.text)
             call.answered()
         except RpcFailure as failure:
@@ -154,10 +177,14 @@ class Connection:
 
     async def _send(self, text: str) -> None:
         """Send a message and wait until most of it is on its way. Raises Closed."""
+        await self._write(lambda: self._socket.send_str(text))
+
+    async def _write(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write when what came before is on its way. Raises Closed."""
         async with self._turn:
             try:
                 async with asyncio.timeout(_WRITE_SECONDS):
-                    await self._socket.send_str(text)
+                    await write()
             except TimeoutError:
                 self._abort()
                 raise Closed from None
@@ -177,5 +204,5 @@ class Connection:
             self._abort()
 
     def _abort(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
