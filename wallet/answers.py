@@ -142,7 +142,7 @@ def unhex(client: RpcClient, text: str) -> bytes:
 def _read(client: RpcClient, kind: type[T], method: str, answer: Any) -> T:
     try:
         return msgspec.convert(answer, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise UserError(
             f"{client.url} answers '{method}' in a form unknown here: {error}"
         ) from None

@@ -8,6 +8,7 @@ whatever it sends, the caller sees a value or a one-line UserError.
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
@@ -23,6 +24,8 @@ UNAUTHORISED: Final = -32001
 
 _MAX_MESSAGE_CHARS: Final = 500
 _READ_BYTES: Final = 1 << 20
+_SLOWEST_BYTES_PER_SECOND: Final = 16 * 1024
+"""An answer may take this long beyond the timeout."""
 _REQUEST_ID: Final = 1  # one request per connection, so one id is enough
 _NOT_ALLOWED: Final = (401, 403)
 
@@ -103,11 +106,17 @@ class RpcClient:
             connection.close()
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
-        """Read in pieces, so that an announced length is not allocated before it arrives."""
+        """Read in pieces, so that an announced length is not allocated before it arrives.
+
+        Raises TimeoutError for a node that keeps the line busy with next to nothing.
+        """
         pieces: list[bytes] = []
         total = 0
+        started = time.monotonic()
         while piece := response.read1(_READ_BYTES):
             total += len(piece)
+            if time.monotonic() - started > self._timeout + total / _SLOWEST_BYTES_PER_SECOND:
+                raise TimeoutError
             if total > MAX_RESPONSE_BYTES:
                 raise UserError(f"{self.url} answers with more than {MAX_RESPONSE_BYTES} bytes")
             pieces.append(piece)

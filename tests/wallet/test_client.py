@@ -214,6 +214,24 @@ def test_silent_node() -> None:
             release.set()
 
 
+def test_a_node_that_drips_bytes_does_not_hold_a_call() -> None:
+    release = threading.Event()
+
+    def reply(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while not release.wait(0.02):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+
+    with serving(reply) as url:
+        try:
+            with pytest.raises(UserError, match=r"did not answer within 0\.3 seconds"):
+                RpcClient(url, timeout=0.3).call("m")
+        finally:
+            release.set()
+
+
 def test_https_to_a_plain_server() -> None:
     with serving(answering(b"")) as url, pytest.raises(UserError, match="no secure connection"):
         RpcClient(url.replace("http:", "https:")).call("m")
