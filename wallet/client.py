@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
 from ..core.errors import UserError
 
 MAX_RESPONSE_BYTES: Final = 64 << 20
@@ -79,7 +81,7 @@ class RpcClient:
                 "pass the one in its data folder",
             )
         try:
-            response: Any = json.loads(body)
+            response: Any = msgspec.json.decode(body)  # refuses lone surrogates, unlike json
         except (ValueError, RecursionError):
             raise self._foreign(status, "not JSON") from None
         return self._result(status, response)

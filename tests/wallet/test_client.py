@@ -214,6 +214,13 @@ def test_silent_node() -> None:
             release.set()
 
 
+def test_a_lone_surrogate_is_not_json() -> None:
+    """It could be neither printed nor sent on."""
+    body = b'{"jsonrpc": "2.0", "id": 1, "result": "\\ud800"}'
+    with serving(answering(body)) as url, pytest.raises(UserError, match="not JSON"):
+        RpcClient(url).call("m")
+
+
 def test_a_node_that_drips_bytes_does_not_hold_a_call() -> None:
     release = threading.Event()
 
