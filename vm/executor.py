@@ -1,6 +1,6 @@
 """Running a checked program: op after op, every product through the caller's handler."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,18 @@ class Execution:
     """(items, *output shape), the output's type; `tensor.encode_output` gives its bytes."""
 
 
+def _unobserved(_: Array) -> None:
+    """Take no notice of a value."""
+
+
 def execute(
-    checked: CheckedProgram, weights: Buffer, data: Buffer, handler: ProductHandler
+    checked: CheckedProgram,
+    weights: Buffer,
+    data: Buffer,
+    handler: ProductHandler,
+    observe: Callable[[Array], None] = _unobserved,
 ) -> Execution:
-    """Run a program on an input blob.
+    """Run a program on an input blob; `observe` is given the input, then each op's result.
 
     `weights` must have passed `check_weights` when the model was registered; here only its length
     is checked. Raises RuleViolation: weights-size, input-size, input-items, input-range, and
@@ -42,9 +50,11 @@ def execute(
     multiply = _SlicedProducts(handler, iter(checked.products(items)))
     last_reader = {index: at for at, op in enumerate(program.ops) for index in op.reads}
     result = first
+    observe(first)
     for position, op in enumerate(program.ops):
         result = op.run(tuple(live[index] for index in op.reads), multiply)
         live[program.first_result + position] = result
+        observe(result)
         for index in set(op.reads):
             if last_reader[index] == position:
                 del live[index]  # large jobs must not hold every intermediate

@@ -11,7 +11,8 @@ from ...core.blob import CHUNK_BYTES, Chunk, split_blob
 from ...vm.check import CheckedProgram
 from ...vm.judge.base import one_cell
 from ...vm.judge.judgement import cell_index, judge_cell
-from ...vm.trace import Box, Committed, Openable, trace_number
+from ...vm.tensor_layout import Box
+from ...vm.trace import Committed, Openable, trace_number
 from ...vm.types import Array
 from .values import CellOpening, InputFault, LeafFault, Opening, OutputFault, Roots
 

@@ -26,14 +26,8 @@ from ...vm.judge.base import one_cell
 from ...vm.judge.judgement import cell_index, judge_cell
 from ...vm.multiproof import top_from, tree_height
 from ...vm.program import INPUT
-from ...vm.trace import (
-    CONSTANTS_LABEL,
-    TRACE_LABEL,
-    Box,
-    TensorLayout,
-    roots_root,
-    trace_number,
-)
+from ...vm.tensor_layout import Box, TensorLayout
+from ...vm.trace import CONSTANTS_LABEL, TRACE_LABEL, roots_root, trace_number
 from ...vm.types import Array, Operand
 from .values import (
     CellOpening,

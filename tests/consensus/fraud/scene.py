@@ -17,6 +17,7 @@ from pouw.vm.multiplier import ReferenceMultiplier
 from pouw.vm.multiproof import sibling_places
 from pouw.vm.products import plain_products
 from pouw.vm.tensor import encode_output
+from pouw.vm.tensor_layout import TensorLayout
 from pouw.vm.trace import (
     TRACE_LABEL,
     Committed,
@@ -24,7 +25,6 @@ from pouw.vm.trace import (
     Openable,
     PlainRowHasher,
     RootTree,
-    TensorLayout,
     TraceCommitter,
     commit_constants,
 )

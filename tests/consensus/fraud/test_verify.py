@@ -38,7 +38,8 @@ from pouw.tests.vm.programs import Case, random_case
 from pouw.vm import ops
 from pouw.vm.judge.bounds import MAX_PROOF_BYTES, check_challengeable, judge_cost
 from pouw.vm.program import Program
-from pouw.vm.trace import CommittedTensor, RootTree, TensorLayout, roots_root
+from pouw.vm.tensor_layout import TensorLayout
+from pouw.vm.trace import CommittedTensor, RootTree, roots_root
 from pouw.vm.types import Declaration, DType, Interval, TensorType
 
 KINDS: tuple[type[ops.Op], ...] = ops.Op.__args__
