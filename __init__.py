@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .sdk.quote import Quote
     from .sdk.receipt import Receipt
     from .sdk.wallet import Wallet
-    from .vm.frontends.mlp import quantise_mlp as quantize
+    from .vm.frontends.api import quantize
 
 __all__ = [
     "__version__",
@@ -46,7 +46,7 @@ _HOMES = {
     "Answer": ("sdk.handle", "Answer"),
     "Receipt": ("sdk.receipt", "Receipt"),
     "UserError": ("core.errors", "UserError"),
-    "quantize": ("vm.frontends.mlp", "quantise_mlp"),
+    "quantize": ("vm.frontends.api", "quantize"),
 }
 """Public name → module that defines it, and its name there."""
 

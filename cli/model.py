@@ -29,6 +29,7 @@ from .arguments import parse_id, parse_royalties, read_licence
 from .card import card_lines, read_card
 from .common import Target, json_option, node_options, print_fields, print_json, print_rows
 from .modelanswers import ModelAnswer, ModelPage, ModelSummary, PriceAnswer, VersionAnswer
+from .modelimport import import_model
 from .progress import shown_progress
 from .purse import (
     Purse,
@@ -60,6 +61,9 @@ class _Files:
 @click.group()
 def model() -> None:
     """Register models and look them up."""
+
+
+model.add_command(import_model)
 
 
 @model.command(

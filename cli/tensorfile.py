@@ -1,15 +1,16 @@
 """Files with a job's values: raw bytes, or numpy's .npy format, which is read without trusting it.
 
-Of .npy (NumPy NEP 1) only plain int8 and int32 arrays are understood; the header is matched, never
+Of .npy (NumPy NEP 1) only plain arrays of numbers are understood; the header is matched, never
 evaluated, and nothing is allocated for what it announces.
 """
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,12 @@ _DTYPES: Final = {
     DType.INT8: ("|i1", "<i1", ">i1"),
     DType.INT32: ("<i4", ">i4"),
 }
+_NUMBER: Final = re.compile(r"[|<>](?:[iu][1248]|f[248])")
+_WIDEST_BYTES: Final = 8
+"""One number in a file."""
+
+Encode: TypeAlias = Callable[[NDArray[Any]], bytes]
+"""From a model's own numbers (items, …) to its input blob. Raises UserError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class InputRule:
     item: Declaration
     """Type and range of one item."""
     max_items: int
+    encode: Encode | str = "its card tells no encoding"
+    """How arrays of other numbers become an input; or why they do not."""
 
     def items_of(self, size: int) -> int:
         """Return how many items an input of `size` bytes holds. Raises UserError."""
@@ -64,9 +73,12 @@ def read_input(path: Path, rule: InputRule) -> bytes:
     """Read a job's input blob, as the chain takes it, from raw bytes or an .npy file.
 
     The file is .npy when its name or its first bytes say so: an array (items, *item shape) of the
-    model's element type. Raises UserError naming what does not fit.
+    model's element type, or of other numbers, floats above all, where the model's card tells how
+    they are encoded. Raises UserError naming what does not fit.
     """
     limit = min(rule.max_items * rule.item.type.bytes, MAX_TENSOR_BYTES)
+    if not isinstance(rule.encode, str):
+        limit *= _WIDEST_BYTES
     data = read_bounded(path, limit + _MAX_HEADER_BYTES)
     try:
         if path.suffix == NPY_SUFFIX or data.startswith(_MAGIC):
@@ -112,22 +124,40 @@ def write_result(path: Path, values: NDArray[Any]) -> None:
     write_new(path, content)
 
 
+def read_numbers(data: bytes) -> NDArray[Any]:
+    """Return the array in the bytes of an .npy file, integers or floats. Raises UserError."""
+    descr, is_fortran, shape, offset = _npy_header(data)
+    if not _NUMBER.fullmatch(descr):
+        raise UserError(f"the elements are '{_printable(descr)}': give integers or floats")
+    return _values(data, descr, is_fortran, shape, offset)
+
+
 def _decode_npy(data: bytes, rule: InputRule) -> bytes:
     """Return the values in row-major order, little-endian. Raises UserError."""
     descr, is_fortran, shape, offset = _npy_header(data)
     kind = rule.item.type
+    if descr in _DTYPES[kind.dtype] and shape[:1] and shape[1:] == kind.shape:
+        array = _values(data, descr, is_fortran, shape, offset)
+        return array.astype(kind.dtype.storage).tobytes()
+    if not isinstance(rule.encode, str):
+        return rule.encode(read_numbers(data))
     if descr not in _DTYPES[kind.dtype]:
         raise UserError(
-            f"the elements are '{_printable(descr)}', the model takes {kind.dtype.name.lower()}"
+            f"the elements are '{_printable(descr)}', the model takes {kind.dtype.name.lower()} "
+            f"and floats cannot be encoded: {rule.encode}"
         )
-    if not shape or shape[1:] != kind.shape:
-        expected = ", ".join(["items", *map(str, kind.shape)])
-        raise UserError(f"the shape is {list(shape)}, the model takes [{expected}]")
-    if prod(shape) * kind.dtype.size != len(data) - offset:
+    expected = ", ".join(["items", *map(str, kind.shape)])
+    raise UserError(f"the shape is {list(shape)}, the model takes [{expected}]")
+
+
+def _values(
+    data: bytes, descr: str, is_fortran: bool, shape: tuple[int, ...], offset: int
+) -> NDArray[Any]:
+    dtype = np.dtype(descr)
+    if prod(shape) * dtype.itemsize != len(data) - offset:
         raise UserError(f"{len(data) - offset} bytes of values do not fill {list(shape)}: damaged")
-    values = np.frombuffer(data, np.dtype(descr), offset=offset)
-    array = values.reshape(shape, order="F" if is_fortran else "C")
-    return array.astype(kind.dtype.storage).tobytes()
+    values = np.frombuffer(data, dtype, offset=offset)
+    return values.reshape(shape, order="F" if is_fortran else "C")
 
 
 def _npy_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
@@ -141,7 +171,7 @@ def _npy_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
         raise UserError(f"the .npy header is longer than the file, or than {_MAX_HEADER_BYTES}")
     match = _HEADER.fullmatch(data[start:end].decode("latin-1"))
     if match is None:
-        raise UserError("the .npy file does not hold a plain array of integers")
+        raise UserError("the .npy file does not hold a plain array of numbers")
     lengths = [length.strip() for length in match[3].split(",")]
     if lengths[-1] == "":
         lengths.pop()  # (3,) and ()

@@ -26,6 +26,9 @@ class Ref:
     """Among the constants or among the op results; the input is result −1."""
 
 
+_SOURCE = Ref(constant=False, position=-1)
+
+
 @dataclass(slots=True)
 class ProgramBuilder:
     """Collects constants and ops; `finish` gives the program and its weights blob."""
@@ -39,7 +42,7 @@ class ProgramBuilder:
 
     def source(self) -> Ref:
         """Return the input."""
-        return Ref(constant=False, position=-1)
+        return _SOURCE
 
     def constant(self, data: NDArray[np.integer[Any]], dtype: DType) -> Ref:
         """Add a constant, declared with the range its data span. Raises UserError."""
@@ -58,15 +61,32 @@ class ProgramBuilder:
         self._ops.append((build, reads))
         return Ref(constant=False, position=len(self._ops) - 1)
 
-    def finish(self) -> tuple[Program, bytes]:
-        """Return the program, whose output is the last op's result, and the weights blob."""
-        ops = tuple(build(*(self._index(ref) for ref in reads)) for build, reads in self._ops)
-        program = Program(PROGRAM_VERSION, self.input, tuple(self._consts), ops)
-        return program, b"".join(self._data)
+    def finish(self, output: Ref | None = None) -> tuple[Program, bytes]:
+        """Return the program and the weights blob.
 
-    def _index(self, ref: Ref) -> int:
-        if ref.constant:
-            return INPUT + 1 + ref.position
-        if ref.position < 0:
-            return INPUT
-        return INPUT + 1 + len(self._consts) + ref.position
+        The output is the last op's result. Naming one (a result, not the input) leaves out all ops
+        and constants that it does not depend on, and makes it the last.
+        """
+        ops, consts = range(len(self._ops)), range(len(self._consts))
+        if output is not None:
+            ops, consts = self._needed_by(output)
+        index = {_SOURCE: INPUT}
+        index.update({Ref(True, at): INPUT + 1 + i for i, at in enumerate(consts)})
+        index.update({Ref(False, at): INPUT + 1 + len(consts) + i for i, at in enumerate(ops)})
+        steps = (self._ops[at] for at in ops)
+        program = Program(
+            PROGRAM_VERSION,
+            self.input,
+            tuple(self._consts[at] for at in consts),
+            tuple(build(*(index[ref] for ref in reads)) for build, reads in steps),
+        )
+        return program, b"".join(self._data[at] for at in consts)
+
+    def _needed_by(self, output: Ref) -> tuple[list[int], list[int]]:
+        """Return positions of ops and of constants, in order."""
+        needed = {output}
+        for at in range(output.position, -1, -1):
+            if Ref(False, at) in needed:
+                needed.update(self._ops[at][1])
+        ops = sorted(ref.position for ref in needed if not ref.constant and ref != _SOURCE)
+        return ops, sorted(ref.position for ref in needed if ref.constant)
