@@ -11,7 +11,7 @@ import click
 
 from ..core.errors import PouwError
 
-NAMES: Final = ("matmul", "ticket", "freivalds")
+NAMES: Final = ("matmul", "ticket", "freivalds", "models", "mempool", "fraud")
 
 
 @click.command(epilog="Example: python -m pouw.benchmarks ticket --json")

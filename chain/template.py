@@ -1,22 +1,16 @@
-"""Block templates: the header to mine next, with the transactions that wait, as many as fit."""
+"""Block templates: the header to mine next, with the best paying of the transactions that wait."""
 
-from copy import copy
 from dataclasses import dataclass
 
-from ..consensus.budget import Budget
 from ..consensus.header_rules import HEADER_VERSION
-from ..consensus.state import State
-from ..consensus.state_view import Overlay
-from ..consensus.transition import apply_transaction, begin_block, end_block
+from ..consensus.transition import end_block
 from ..core.blob import Chunk
 from ..core.block import BlockBody, Header, transactions_root
-from ..core.codec import encode
-from ..core.errors import RuleViolation
 from ..core.hashing import Hash, u256
 from ..core.ticket import Opening
-from ..core.transaction import Bundle, Transaction
+from ..core.transaction import Transaction
 from .chainstate import Chain
-from .mempool import BlockRoom, Mempool
+from .mempool import Mempool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +42,11 @@ def build_template(
         tip = chain.tip
         context = chain.index.context(tip)
         difficulty = context.difficulty(chain.params)
-        state = State(Overlay(chain.state), chain.params, tip.height + 1)
-        begin_block(state, tip.sealed, difficulty)
-        chosen, fees = _choose(chain, mempool, state, difficulty)
-        end_block(state, payout, fees)
-        transactions = tuple(bundle.transaction for bundle in chosen)
+        chosen = mempool.selection()
+        state = chosen.state()
+        end_block(state, payout, chosen.earned)
+        diff = {**chosen.diff, **state.overlay.diff()}
+        transactions = tuple(bundle.transaction for bundle in chosen.bundles)
         header = Header(
             version=HEADER_VERSION,
             parent=tip.id,
@@ -62,36 +56,7 @@ def build_template(
             miner=miner,
             payout=payout,
             transactions_root=transactions_root(transactions),
-            state_root=chain.state.prepare(state.overlay.diff()).root,
+            state_root=chain.state.prepare(diff).root,
         )
-        chunks = tuple(chunk for bundle in chosen for chunk in bundle.chunks)
+        chunks = tuple(chunk for bundle in chosen.bundles for chunk in bundle.chunks)
         return Template(header, transactions, chunks)
-
-
-def _choose(
-    chain: Chain, mempool: Mempool, state: State, difficulty: int
-) -> tuple[list[Bundle], int]:
-    """Run pending transactions in the pool's order while they fit; return them and the fees.
-
-    One that does not fit, or needs one that did not, waits for the next block.
-    """
-    room = BlockRoom(chain.params)
-    budget = Budget(chain.params)
-    chosen: list[Bundle] = []
-    fees = 0
-    for _, bundle in mempool.bundles():
-        size = len(encode(bundle))
-        if not room.fits(bundle, size):
-            continue
-        scratch = State(Overlay(state.overlay), state.params, state.height)
-        rest = copy(budget)
-        try:
-            earned = apply_transaction(scratch, bundle.transaction, difficulty, chain.checker, rest)
-        except RuleViolation:
-            continue
-        scratch.overlay.commit_into_parent()
-        budget = rest
-        room.take(bundle, size)
-        fees += earned
-        chosen.append(bundle)
-    return chosen, fees

@@ -29,6 +29,7 @@ from .config import NodeConfig
 from .freivalds import ExactThinProducts
 from .ledger import NodeLedger
 from .multiplier import ExactMultiplier
+from .poolkeeper import PoolKeeper
 from .rpc.context import Context
 from .rpc.server import RpcServer
 from .templates import News, TemplateBook
@@ -124,11 +125,14 @@ class Node:
         )
         worker = Worker(self.fail)
         self._stack.callback(worker.close)
-        mempool = Mempool(chain)
+        mempool = Mempool(chain, self._now)
+        keeper = PoolKeeper(mempool, worker, self.config.data, genesis_block(self.params).id)
+        self._stack.push_async_callback(keeper.stop)
         ledger = NodeLedger(chain, mempool, worker, self._now, self._news.publish)
         self._follow(chain, mempool)
         peers = await self._start_network(ledger)
         await self._start_rpc(chain, mempool, ledger, peers)
+        keeper.start()
         _log.info(
             "node.started",
             network=self.params.name,

@@ -45,6 +45,13 @@ class SentTransaction(msgspec.Struct, frozen=True):
     id: HexHash
 
 
+class FeeEstimate(msgspec.Struct, frozen=True):
+    """`estimatefee`: what brings a transaction into the chain soon."""
+
+    fee_per_kib: U63
+    """Base units."""
+
+
 class TransactionStatus(msgspec.Struct, frozen=True):
     """`gettransaction`: where a transaction stands."""
 

@@ -23,6 +23,8 @@ DEFAULT_TIMEOUT: Final = 30.0
 
 UNAUTHORISED: Final = -32001
 """Code of a refusal for want of the node's token."""
+METHOD_NOT_FOUND: Final = -32601
+"""Code of JSON-RPC 2.0 for a method that this node does not have."""
 
 _MAX_MESSAGE_CHARS: Final = 500
 _READ_BYTES: Final = 1 << 20

@@ -18,20 +18,25 @@ from ..genesis import Params
 from .answers import (
     AccountState,
     BlobState,
+    FeeEstimate,
     Info,
     SentTransaction,
     TransactionStatus,
     ask,
     ask_optional,
 )
-from .builder import Builder, Terms, Upload, pack_chunks, split
-from .client import RpcClient, RpcError
+from .builder import DEFAULT_FEE_MULTIPLE, Builder, Terms, Upload, pack_chunks, split
+from .client import METHOD_NOT_FOUND, RpcClient, RpcError
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told (stage, done, total) whenever something moved; total is 0 where it is not known."""
 
 EXPIRY_BLOCKS: Final = 60
 """Blocks a transaction may wait: long enough for full blocks, short enough to try again."""
+SOON_BLOCKS: Final = 3
+"""Blocks within which a transaction should be included."""
+DEAREST: Final = 100
+"""Of the network's least rate: no node is believed that says more is needed."""
 WAVE_UPLOADS: Final = 8
 """Uploads that wait in the mempool together: two blocks' worth, not a whole blob's."""
 _MISSING_POLLS: Final = 3
@@ -122,13 +127,15 @@ class Session:
     def send(self, body: Body, chunks: Sequence[Chunk] = (), fee: int | None = None) -> Sent:
         """Sign a transaction with the next nonce and hand it to the node.
 
-        `fee` is in base units; without one, twice the least rate is paid.
+        `fee` is in base units; without one, the node's estimate is paid, from twice up to
+        DEAREST times the network's least rate.
 
         Raises UserError when the node cannot be reached or serves another network, RpcError when
         it refuses the transaction.
         """
         expiry = self.info().height + EXPIRY_BLOCKS
-        terms = Terms(self.account().pending_nonce, expiry, fee)
+        rate = self._estimated_rate() if fee is None else None
+        terms = Terms(self.account().pending_nonce, expiry, fee, rate)
         bundle = self._builder.build(body, terms, chunks)
         answer = ask(self.client, SentTransaction, "sendtransaction", bundle=encode(bundle).hex())
         if answer.id != bundle.transaction.id.hex():
@@ -173,6 +180,17 @@ class Session:
                 continue
             wave = pack_chunks(self.params, root, len(data), chunks, done)[:WAVE_UPLOADS]
             refusal, refused_at = self._send_wave(wave, what, patience), done
+
+    def _estimated_rate(self) -> int | None:
+        """Return what the node thinks a KiB takes, within bounds; None where it has no opinion."""
+        try:
+            estimate = ask(self.client, FeeEstimate, "estimatefee", blocks=SOON_BLOCKS)
+        except RpcError as refusal:
+            if refusal.code != METHOD_NOT_FOUND:
+                raise
+            return None
+        least = self.params.min_fee_per_kib
+        return min(max(estimate.fee_per_kib, DEFAULT_FEE_MULTIPLE * least), DEAREST * least)
 
     def _send_wave(self, wave: Sequence[Upload], what: str, patience: Patience) -> RpcError | None:
         """Send uploads and wait for them; return the refusal that kept the wave from starting."""

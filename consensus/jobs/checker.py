@@ -39,7 +39,7 @@ from ..freivalds import (
 _INT32_BYTES: Final = 4
 _STEP_BYTES: Final = 2**18
 """Metered for each op, constant and product of a program besides the data it moves: checking and
-dispatching one takes 13 to 50 µs however little it computes, and a metered byte stands for 50 ps."""
+dispatching one takes 13 to 50 µs however little it computes; a metered byte stands for 50 ps."""
 _LEAF_BYTES: Final = 2**15
 """Metered for each row that is committed to: two hashes whatever its length."""
 _POSTING_SHARE: Final = 2

@@ -1,9 +1,11 @@
 """Transactions: sending one, and where it stands."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
+from ...chain.mempool.estimate import HISTORY
+from ...chain.mempool.fees import rate_of
 from ...core.codec import Value, decode, encode
 from ...core.transaction import (
     MAX_BUNDLE_BYTES,
@@ -14,10 +16,14 @@ from ...core.transaction import (
 )
 from .chain import confirmations, find_block
 from .context import Context
+from .errors import NotFound
 from .registry import MethodTable
 from .types import Answer, Hex, HexHash, Limit, unhex
 
 METHODS: Final = MethodTable()
+
+TargetBlocks = Annotated[int, msgspec.Meta(ge=1, le=HISTORY)]
+"""Blocks within which a transaction should be included."""
 
 
 @METHODS.guarded
@@ -63,12 +69,57 @@ def gettransaction(node: Context, id: HexHash) -> Answer:
 
 @METHODS.read
 def getmempool(node: Context, limit: Limit = 1_000) -> Answer:
-    """Return how much is waiting, and the first ids in an order in which they apply."""
+    """Return how much is waiting, and the first ids in an order in which they apply.
+
+    `bytes` are those of transactions and chunks; `memory` estimates what they take here, of at most
+    `max_memory`. `min_fee_per_kib` is what a newcomer must pay now, in base units.
+    """
+    pool = node.mempool
     return {
-        "count": len(node.mempool),
-        "bytes": node.mempool.size,
+        "count": len(pool),
+        "bytes": pool.size,
+        "memory": pool.weight,
+        "max_memory": pool.limits.total_bytes,
+        "min_fee_per_kib": pool.least_rate(),
         "ids": [identity.hex() for identity in node.ledger.mempool_ids(limit)],
     }
+
+
+@METHODS.read
+def getmempoolentry(node: Context, id: HexHash) -> Answer:
+    """Return what the mempool knows of one waiting transaction.
+
+    `size` counts its chunks, too. `ancestors` are the sender's transactions that must be included
+    before, `descendants` those that wait for it. `package_fee_per_kib` is what decides when it is
+    taken: of this one and those that are included together with it.
+    """
+    entry = node.mempool.entry(bytes.fromhex(id))
+    sender = None if entry is None else node.mempool.sender_of(entry)
+    if entry is None or sender is None:
+        raise NotFound(f"no transaction {id} is waiting here")
+    position = sender.entries.index(entry)
+    package = next(each for each in sender.packages if entry in each.entries)
+    return {
+        "id": id,
+        "size": entry.size,
+        "fee": entry.fee,
+        "fee_per_kib": rate_of(entry.fee, entry.size),
+        "package_fee_per_kib": rate_of(package.fee, package.size),
+        "arrived": entry.arrived,
+        "last_height": entry.last_height,
+        "ancestors": [each.id.hex() for each in sender.entries[:position]],
+        "descendants": [each.id.hex() for each in sender.entries[position + 1 :]],
+        "transaction": describe_transaction(node, entry.transaction),
+    }
+
+
+@METHODS.read
+def estimatefee(node: Context, blocks: TargetBlocks = 3) -> Answer:
+    """Return the fee per KiB, in base units, that should bring a transaction into the chain soon.
+
+    `blocks` is how many blocks it may take. Judged by what recent blocks took and by what waits.
+    """
+    return {"blocks": blocks, "fee_per_kib": node.mempool.estimate_rate(blocks)}
 
 
 def describe_transaction(node: Context, transaction: Transaction) -> Answer:

@@ -118,20 +118,17 @@ def test_an_empty_template_is_a_block(mint: Mint) -> None:
 
 
 def test_what_waits_is_included_in_order_and_paid_for(mint: Mint) -> None:
-    poor = PrivateKey(b"p" * 32)
-    sent = [
-        mint.send(ALICE, Transfer((Output(poor.address, 10 * FEE),))),
-        mint.send(poor, Transfer((Output(BOB.address, FEE),)), fee=2 * FEE),
-    ]
+    transfer = Transfer((Output(BOB.address, FEE),))
+    sent = [mint.send(ALICE, transfer), mint.send(ALICE, transfer, fee=2 * FEE)]
+    better = mint.send(CAROL, transfer, fee=3 * FEE)
     root = mint.upload(BOB, b"hello")
     block = mint.mine()
-    assert included(block)[:2] == sent
-    assert len(included(block)) == 3
+    assert included(block)[1:] == [better, *sent], "after the upload, which pays most"
+    assert len(included(block)) == 4
     assert len(mint.pool) == 0
     assert mint.chain.blobs.blob(root) == b"hello"
     fees = sum(transaction.payload.fee for transaction in block.body.transactions)
     assert mint.balance(PAYOUT.address) == FUNDED.initial_subsidy + fees
-    assert mint.balance(poor.address) == 7 * FEE
 
 
 def test_building_changes_nothing(mint: Mint) -> None:
@@ -217,7 +214,8 @@ def test_settlements_share_the_block_s_check_budget(new_chain: OpenChain) -> Non
     mint = Mint(new_chain(params))
     workers = [ALICE, BOB, CAROL]
     settlements = committed_jobs(mint, workers)
-    sent = [mint.send(w, s, fee=10 * FEE) for w, s in zip(workers, settlements, strict=True)]
+    fees = (30 * FEE, 20 * FEE, 10 * FEE)
+    sent = [mint.send(*each) for each in zip(workers, settlements, fees, strict=True)]
     other = mint.send(KEYS[3], Transfer((Output(BOB.address, 1),)))
     assert included(mint.mine()) == [*sent[:2], other]
     assert included(mint.mine()) == sent[2:]

@@ -199,6 +199,9 @@ class Harbour:
         except (RuleViolation, PolicyRejection, BodyMismatch) as error:
             raise RpcError(-32010, str(error)) from None
 
+    def _estimatefee(self, blocks: int) -> Any:
+        return {"blocks": blocks, "fee_per_kib": self.mempool.estimate_rate(blocks)}
+
     def _getinfo(self) -> Any:
         return {
             "network": self.params.name,

@@ -76,6 +76,10 @@ class FakeNode:
     refuse_next: int = 0
     """Transactions refused at the door."""
     mempool_limit: int = 100
+    fee_per_kib: int = TINY.min_fee_per_kib
+    """What `estimatefee` says."""
+    lacking: set[str] = field(default_factory=set[str])
+    """Methods that an older node would not have."""
 
     # the clock of a test -----------------------------------------------------------------
 
@@ -157,6 +161,9 @@ class FakeNode:
             "nonce": nonce,
             "pending_nonce": nonce + pending,
         }
+
+    def estimatefee(self, blocks: int) -> Any:
+        return {"blocks": blocks, "fee_per_kib": self.fee_per_kib}
 
     def sendtransaction(self, bundle: str) -> Any:
         read = decode(Bundle, bytes.fromhex(bundle), MAX_BUNDLE_BYTES)
@@ -241,6 +248,9 @@ class FakeNode:
         self.calls.append(method)
         if method == "sendtransaction" and token != f"Bearer {TOKEN}":
             error = {"code": -32001, "message": "this method asks for the token"}
+            return {"jsonrpc": "2.0", "id": request["id"], "error": error}
+        if method in self.lacking:
+            error = {"code": -32601, "message": f"no method {method}"}
             return {"jsonrpc": "2.0", "id": request["id"], "error": error}
         try:
             if method in self.answers:

@@ -8,12 +8,12 @@ import pytest
 from pouw.core.blob import CHUNK_BYTES, blob_root, split_blob
 from pouw.core.errors import UserError
 from pouw.core.keys import PrivateKey
-from pouw.core.transaction import Transfer, UploadBlob
+from pouw.core.transaction import Bundle, Transfer, UploadBlob
 from pouw.genesis import DEVNET, TINY
 from pouw.wallet.bodies import transfer
-from pouw.wallet.builder import pack_chunks
+from pouw.wallet.builder import DEFAULT_FEE_MULTIPLE, pack_chunks, size_in_kib
 from pouw.wallet.client import RpcClient, RpcError
-from pouw.wallet.session import EXPIRY_BLOCKS, Pace, Session, TransactionDropped
+from pouw.wallet.session import DEAREST, EXPIRY_BLOCKS, Pace, Session, TransactionDropped
 
 if TYPE_CHECKING:
     from .conftest import FakeNode
@@ -32,6 +32,39 @@ def test_send_and_wait(node: FakeNode, session: Session) -> None:
     status = session.wait_included(sent, "the payment", session.patience(10))
     assert status.status == "included" and status.height == 11
     assert node.bodies == [PAYMENT]
+
+
+def fee_rate(bundle: Bundle) -> int:
+    return bundle.transaction.payload.fee // size_in_kib(bundle)
+
+
+def test_fee_is_what_the_node_estimates(node: FakeNode, session: Session) -> None:
+    node.fee_per_kib = 7 * TINY.min_fee_per_kib
+    session.send(PAYMENT)
+    assert fee_rate(node.mempool[0]) == node.fee_per_kib
+
+
+@pytest.mark.parametrize(
+    ("estimate", "paid"), [(0, DEFAULT_FEE_MULTIPLE), (1, DEFAULT_FEE_MULTIPLE), (10**9, DEAREST)]
+)
+def test_fee_stays_within_bounds_whatever_the_node_says(
+    node: FakeNode, session: Session, estimate: int, paid: int
+) -> None:
+    node.fee_per_kib = estimate * TINY.min_fee_per_kib
+    session.send(PAYMENT)
+    assert fee_rate(node.mempool[0]) == paid * TINY.min_fee_per_kib
+
+
+def test_fee_at_a_node_that_estimates_none(node: FakeNode, session: Session) -> None:
+    node.lacking.add("estimatefee")
+    session.send(PAYMENT)
+    assert fee_rate(node.mempool[0]) == DEFAULT_FEE_MULTIPLE * TINY.min_fee_per_kib
+
+
+def test_fee_of_the_sender_s_own_asks_nobody(node: FakeNode, session: Session) -> None:
+    session.send(PAYMENT, fee=123_456)
+    assert node.mempool[0].transaction.payload.fee == 123_456
+    assert "estimatefee" not in node.calls
 
 
 def test_nonces_count_what_is_pending(node: FakeNode, session: Session) -> None:

@@ -5,7 +5,7 @@ an operand is computed; what depends on constants alone has been evaluated by Py
 (Meanings: PyTorch 2.13, native_functions.yaml.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from math import prod
 from typing import Final
@@ -223,21 +223,26 @@ _FUNCTIONS: Final = {
     "mish": "mish",
 }
 
+
+def _all(names: Iterable[str], handler: Handler) -> dict[str, Handler]:
+    return dict.fromkeys(names, handler)
+
+
 OPS: Final[Mapping[str, Handler]] = {
-    **dict.fromkeys(_VIEWS, _view),
+    **_all(_VIEWS, _view),
     **{aten: partial(_function, function) for aten, function in _FUNCTIONS.items()},
     **{op: partial(_arithmetic, op) for op in ("add", "sub", "mul", "div")},
     **{op: partial(masks.compare, op) for op in ("eq", "ne", "gt", "ge", "lt", "le")},
     **{op: partial(layers.reduce, op) for op in ("mean", "sum")},
-    **dict.fromkeys(("to", "_to_copy"), _convert),
-    **dict.fromkeys(("full_like", "zeros_like"), _filled),
-    **dict.fromkeys(("matmul", "mm", "bmm"), layers.matmul),
-    **dict.fromkeys(("softmax", "_softmax"), layers.softmax),
-    **dict.fromkeys(("transpose", "t"), _transpose),
-    **dict.fromkeys(("split", "split_with_sizes"), _split),
-    **dict.fromkeys(("logical_not", "bitwise_not"), masks.negate),
-    **dict.fromkeys(("logical_and", "bitwise_and"), masks.conjunction),
-    **dict.fromkeys(("conv1d", "conv2d"), layers.convolution),
+    **_all(("to", "_to_copy"), _convert),
+    **_all(("full_like", "zeros_like"), _filled),
+    **_all(("matmul", "mm", "bmm"), layers.matmul),
+    **_all(("softmax", "_softmax"), layers.softmax),
+    **_all(("transpose", "t"), _transpose),
+    **_all(("split", "split_with_sizes"), _split),
+    **_all(("logical_not", "bitwise_not"), masks.negate),
+    **_all(("logical_and", "bitwise_and"), masks.conjunction),
+    **_all(("conv1d", "conv2d"), layers.convolution),
     "dropout": _dropout,
     "linear": layers.linear,
     "addmm": layers.addmm,
