@@ -287,10 +287,10 @@ def test_an_uploader_without_money_is_told(town: Town, tmp_path: Path) -> None:
 
 def test_a_model_too_large_for_any_block_is_refused_before_it_is_uploaded(tmp_path: Path) -> None:
     program, weights = tmp_path / "large.program", tmp_path / "large.weights"
-    source = Declaration(TensorType(DType.INT8, (2048,)), Interval(-64, 63))
-    const = Declaration(TensorType(DType.INT8, (2048, 2048)), Interval(-64, 63))
+    source = Declaration(TensorType(DType.INT8, (4096,)), Interval(-64, 63))
+    const = Declaration(TensorType(DType.INT8, (4096, 4096)), Interval(-64, 63))
     program.write_bytes(encode_program(Program(1, source, (const,), (Matmul(0, 1),))))
-    weights.write_bytes(bytes(2048 * 2048))
+    weights.write_bytes(bytes(4096 * 4096))
     assert load_model(MAINNET, program, weights) == (program.read_bytes(), weights.read_bytes())
     with pytest.raises(UserError, match="too large for tiny"):
         load_model(TINY, program, weights)

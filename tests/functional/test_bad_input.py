@@ -99,7 +99,6 @@ REFUSED = [
     (f"{MINE} --no-jobs --no-idle", "nothing to do"),
     (f"{MINE} --password-file wrong", "wrong password for"),
     (f"{MINE.replace('wallet.json', 'junk')}", "not a wallet file"),
-    (f"{MINE} --state junk", "cannot use junk for the miner's state"),
 ]
 
 MISUSED = [
@@ -186,6 +185,15 @@ def test_what_cannot_be_is_told_in_one_line(folder: Path, line: str, told: str) 
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert told in done.stderr
     assert "a bug" not in done.stderr and len(done.stderr) < 1000
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_miner_without_a_folder_for_its_state_ends(folder: Path) -> None:
+    """It has told its devices by then, so the error is the last of its lines."""
+    done = ended(folder, f"{MINE} --state junk")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: cannot use junk for the miner's state")
 
 
 @pytest.mark.usefixtures("unchanged")

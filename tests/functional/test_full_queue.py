@@ -50,8 +50,10 @@ def publish(session: Session) -> tuple[Hash, Hash, int]:
 
 
 def waiting(session: Session) -> int:
-    """Return how many jobs nobody has claimed yet."""
-    return len(session.client.call("listjobs", status="submitted", limit=100))
+    """Return how many jobs nobody has claimed yet, those on their way into a block included."""
+    account = session.account()
+    under_way = account.pending_nonce - account.nonce
+    return under_way + len(session.client.call("listjobs", status="submitted", limit=100))
 
 
 def test_a_full_queue_leaves_no_idle_work(tmp_path: Path) -> None:
