@@ -70,7 +70,7 @@ QUESTION = (
     "How can I reset the password of my account?",
     "I forgot my login, what do I do?",
 )
-"""Two ways of saying the same, and as much as one job may hold."""
+"""Two ways of saying the same."""
 
 
 @dataclass(frozen=True)

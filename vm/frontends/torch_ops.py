@@ -5,7 +5,7 @@ an operand is computed; what depends on constants alone has been evaluated by Py
 (Meanings: PyTorch 2.13, native_functions.yaml.)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import prod
 from typing import Final
@@ -228,12 +228,19 @@ def _all(names: Iterable[str], handler: Handler) -> dict[str, Handler]:
     return dict.fromkeys(names, handler)
 
 
+def _each(
+    names: Mapping[str, str], handler: Callable[[str, GraphWriter, Call], Result]
+) -> dict[str, Handler]:
+    """Return, by ATen name, the handler with the name that it goes by here."""
+    return {aten: partial(handler, name) for aten, name in names.items()}
+
+
 OPS: Final[Mapping[str, Handler]] = {
     **_all(_VIEWS, _view),
-    **{aten: partial(_function, function) for aten, function in _FUNCTIONS.items()},
-    **{op: partial(_arithmetic, op) for op in ("add", "sub", "mul", "div")},
-    **{op: partial(masks.compare, op) for op in ("eq", "ne", "gt", "ge", "lt", "le")},
-    **{op: partial(layers.reduce, op) for op in ("mean", "sum")},
+    **_each(_FUNCTIONS, _function),
+    **_each({op: op for op in ("add", "sub", "mul", "div")}, _arithmetic),
+    **_each({op: op for op in ("eq", "ne", "gt", "ge", "lt", "le")}, masks.compare),
+    **_each({op: op for op in ("mean", "sum")}, layers.reduce),
     **_all(("to", "_to_copy"), _convert),
     **_all(("full_like", "zeros_like"), _filled),
     **_all(("matmul", "mm", "bmm"), layers.matmul),
