@@ -4,10 +4,12 @@ import importlib
 import json
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import structlog
 
 from ..core.errors import PouwError
 
@@ -26,6 +28,7 @@ def main(name: str | None, device: str, repeats: int, as_json: bool) -> None:
             module = importlib.import_module(f".{known}", __package__)
             click.echo(f"{known:10} {(module.__doc__ or '').splitlines()[0]}")
         return
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     measured = "matmul_cuda" if name == "matmul" and device != "cpu" else name
     try:
         rows: list[dict[str, Any]] = importlib.import_module(f".{measured}", __package__).run(
