@@ -71,7 +71,7 @@ class BlobState(msgspec.Struct, frozen=True):
 
 
 class BlobData(msgspec.Struct, frozen=True):
-    """`getblobdata`: the bytes of a complete blob."""
+    """`getblobdata`: bytes of a complete blob."""
 
     data: str
     """Hex."""

@@ -20,6 +20,10 @@ DEADLINE_OPENINGS: Final = 3
 """Claims, one after another, that a job's default deadline leaves room for."""
 DEADLINE_SLACK: Final = 20
 """Blocks for the submission to be included and for a worker to notice the job."""
+PIECE_BYTES: Final = 16 << 20
+"""Of a blob in one question; a node sends no more than 28 MiB."""
+MAX_BLOB_BYTES: Final = 1 << 30
+"""What no job can touch more of: a node that sends on and on is left here."""
 _STAGES: Final = {"submitted": 0, "claimed": 1, "committed": 2, "settled": 3}
 
 
@@ -177,12 +181,28 @@ def read_result(client: RpcClient, job: Hash) -> Result:
 
 
 def read_blob(client: RpcClient, root: Hash) -> bytes:
-    """Fetch a complete blob and check it against its root. Raises UserError."""
-    data = ask(client, BlobData, "getblobdata", root=root.hex())
-    content = unhex(client, data.data)
-    if not content or split(content)[0] != root:
-        raise UserError(f"the node at {client.url} sent other data than blob {root.hex()}")
-    return content
+    """Fetch a complete blob, piece by piece, and check it against its root. Raises UserError."""
+    other = UserError(f"the node at {client.url} sent other data than blob {root.hex()}")
+    content = bytearray()
+    while True:
+        answer = ask(
+            client,
+            BlobData,
+            "getblobdata",
+            root=root.hex(),
+            offset=len(content),
+            length=PIECE_BYTES,
+        )
+        piece = unhex(client, answer.data)
+        content += piece
+        if len(piece) > PIECE_BYTES or len(content) > MAX_BLOB_BYTES:
+            raise other
+        if len(piece) < PIECE_BYTES:
+            break
+    whole = bytes(content)
+    if not whole or split(whole)[0] != root:
+        raise other
+    return whole
 
 
 def _default_deadline(session: Session, quote: Quote) -> int:

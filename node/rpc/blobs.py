@@ -8,12 +8,12 @@ from ...core.codec import decode
 from .context import Context
 from .errors import Code, NotFound, RpcFailure
 from .registry import MethodTable
-from .types import Answer, HexHash
+from .types import Answer, HexHash, Natural
 
 METHODS: Final = MethodTable()
 
 MAX_ANSWERED_BYTES: Final = 28 << 20
-"""Largest blob sent whole: as hex it stays below the 64 MiB that clients accept."""
+"""Most bytes of a blob in one answer: as hex they stay below the 64 MiB that clients accept."""
 
 
 @METHODS.read
@@ -34,16 +34,25 @@ def getblob(node: Context, root: HexHash) -> Answer | None:
 
 
 @METHODS.read
-def getblobdata(node: Context, root: HexHash) -> Answer:
-    """Return the bytes of a complete blob of at most 28 MiB."""
+def getblobdata(
+    node: Context, root: HexHash, offset: Natural = 0, length: Natural | None = None
+) -> Answer:
+    """Return bytes of a complete blob from `offset` on, at most 28 MiB in one answer.
+
+    Without `length` all the rest; what lies beyond the blob's end is left out.
+    """
     record = _record(node, bytes.fromhex(root))
     if record is None or not record.completed:
         raise NotFound(f"blob {root} is not complete on the chain")
-    if record.size > MAX_ANSWERED_BYTES:
+    rest = max(0, record.size - offset)
+    size = rest if length is None else min(length, rest)
+    if size > MAX_ANSWERED_BYTES:
         raise RpcFailure(
-            Code.TOO_LARGE, f"blob {root} has {record.size} bytes, {MAX_ANSWERED_BYTES} are sent"
+            Code.TOO_LARGE,
+            f"{size} bytes of blob {root} are too many for one answer: "
+            f"ask for {MAX_ANSWERED_BYTES} or fewer by offset and length",
         )
-    return {"data": node.chain.blobs.blob(bytes.fromhex(root)).hex()}
+    return {"data": node.chain.blobs.blob(bytes.fromhex(root))[offset : offset + size].hex()}
 
 
 def _record(node: Context, root: bytes) -> r.BlobRecord | None:

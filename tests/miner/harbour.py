@@ -240,8 +240,9 @@ class Harbour:
             "complete": record.completed > 0,
         }
 
-    def _getblobdata(self, root: str) -> Any:
-        return {"data": self.chain.blobs.blob(bytes.fromhex(root)).hex()}
+    def _getblobdata(self, root: str, offset: int, length: int) -> Any:
+        data = self.chain.blobs.blob(bytes.fromhex(root))
+        return {"data": data[offset : offset + length].hex()}
 
     def _getmodel(self, id: str) -> Any:
         data = self.chain.state.get(r.model_key(bytes.fromhex(id)))

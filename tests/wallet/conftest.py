@@ -228,8 +228,8 @@ class FakeNode:
             "complete": blob.complete,
         }
 
-    def getblobdata(self, root: str) -> Any:
-        return {"data": b"".join(self.blobs[root].chunks).hex()}
+    def getblobdata(self, root: str, offset: int, length: int) -> Any:
+        return {"data": b"".join(self.blobs[root].chunks)[offset : offset + length].hex()}
 
     def quotejob(self, model: str, input_size: int) -> Any:
         if not any(isinstance(body, RegisterModel) for body in self.bodies):

@@ -237,6 +237,28 @@ def test_read_blob_checks_the_root(node: FakeNode, session: Session) -> None:
             read_blob(session.client, root)
 
 
+@pytest.mark.parametrize("size", [1, 9, 10, 11, 20, 35])
+def test_a_blob_is_read_in_pieces(
+    node: FakeNode, session: Session, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Weights of a real model are larger than one answer."""
+    monkeypatch.setattr("pouw.wallet.jobs.PIECE_BYTES", 10)
+    data = bytes(range(size))
+    root = session.publish_blob(data, "it", session.patience(100))
+    assert read_blob(session.client, root) == data
+
+
+def test_a_node_that_sends_on_and_on_is_left(
+    node: FakeNode, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pouw.wallet.jobs.PIECE_BYTES", 10)
+    monkeypatch.setattr("pouw.wallet.jobs.MAX_BLOB_BYTES", 1000)
+    for piece in (bytes(10), bytes(11)):
+        node.answers["getblobdata"] = {"data": piece.hex()}
+        with pytest.raises(UserError, match="sent other data"):
+            read_blob(session.client, bytes(32))
+
+
 @pytest.mark.parametrize("method", ["getinfo", "getaccount", "getblob", "gettransaction", "getjob"])
 @pytest.mark.parametrize("answer", [1, "x", [], {}, {"height": -1}])
 def test_node_that_answers_nonsense(

@@ -109,6 +109,11 @@ async def test_large_blobs_are_not_sent(
     with pytest.raises(call_failed) as caught:
         await rpc.call("getblobdata", root=blob_root(WEIGHTS.tobytes()).hex())
     assert caught.value.code == -32000
+    root, data = blob_root(WEIGHTS.tobytes()).hex(), WEIGHTS.tobytes()
+    for offset, length in ((0, 127), (1, 127), (100, 100), (1, None), (128, 5), (500, 5), (3, 0)):
+        end = None if length is None else offset + length
+        answer = await rpc.call("getblobdata", root=root, offset=offset, length=length)
+        assert answer["data"] == data[offset:end].hex()
     with pytest.raises(call_failed) as caught:
         await rpc.call("getblobdata", root="ab" * 32)
     assert caught.value.code == -32004
